@@ -1,0 +1,41 @@
+# Targets for people and for CI, which runs `make test` and nothing else.
+
+GO ?= go
+FUZZTIME ?= 30s
+STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
+
+.PHONY: help test needs vet test-go test-js fuzz bench run
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+test: needs vet test-go test-js ## everything that must hold before a commit
+
+needs: ## install what the tests need and is missing
+	@.ci/needs
+
+vet: ## gofmt, go vet, staticcheck
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then \
+		echo "run gofmt -w on:"; echo "$$unformatted"; exit 1; fi
+	$(GO) vet ./...
+	$(STATICCHECK) ./...
+
+test-go: ## Go tests under the race detector, browser tests included
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+test-js: ## tests of the JavaScript client and of the pages' modules
+	node --test reliablews/js/*.test.mjs cmd/contestd/web/jstest/*.test.mjs
+
+fuzz: ## every fuzz target for FUZZTIME (30s) each
+	@for pkg in $$($(GO) list ./...); do \
+		for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+		done; \
+	done
+
+bench: ## the benchmarks of every package
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+run: ## the contest on http://localhost:3000
+	$(GO) run ./cmd/contestd
