@@ -1,0 +1,86 @@
+package main
+
+import (
+	"net/http"
+	"time"
+)
+
+const retryAfterRestart = 5 * time.Second
+
+// health answers as long as the process can answer at all; it touches neither
+// disk nor network, because a machine with a bad disk still shows the contest.
+func (a *app) health(w http.ResponseWriter, r *http.Request) error {
+	return writeJSON(w, http.StatusOK, map[string]any{
+		"status":    "ok",
+		"uptime":    time.Since(a.started).Seconds(),
+		"timestamp": time.Now().UTC().Format(time.RFC3339),
+	})
+}
+
+// ready tells the proxy whether to send visitors here. A store that cannot
+// write is degraded, not unready: this is the only machine that can show what
+// it has, and readers do not need the disk.
+func (a *app) ready(w http.ResponseWriter, r *http.Request) error {
+	switch {
+	case a.draining.Load():
+		return notReady(w, "draining")
+	case a.feed.err() != nil:
+		return notReady(w, "live updates have stopped")
+	case a.hub.Health() != nil:
+		return notReady(w, "the hub cannot do its work")
+	}
+	answer := map[string]any{"ready": true}
+	if a.store.Err() != nil {
+		answer["degraded"] = []string{"store"}
+		answer["reason"] = "the store cannot save; entries are refused until a restart"
+	}
+	return writeJSON(w, http.StatusOK, answer)
+}
+
+func notReady(w http.ResponseWriter, reason string) error {
+	return writeJSON(w, http.StatusServiceUnavailable, map[string]any{"ready": false, "reason": reason})
+}
+
+// realtimeHealth is 200 with no visitors at all, and 503 when the hub cannot
+// do its work.
+func (a *app) realtimeHealth(w http.ResponseWriter, r *http.Request) error {
+	status, code := "healthy", http.StatusOK
+	if a.draining.Load() || a.feed.err() != nil || a.hub.Health() != nil {
+		status, code = "degraded", http.StatusServiceUnavailable
+	}
+	hub := a.hub.Stats()
+	return writeJSON(w, code, map[string]any{
+		"status":            status,
+		"activeConnections": hub.Connections,
+		"totalConnected":    hub.Accepted,
+		"messageQueueSize":  a.feed.lag(),
+		"averageLatency":    milliseconds(hub.RoundTrip),
+		"uptime":            time.Since(a.started).Milliseconds(),
+		"lastHeartbeat":     unixMilliseconds(hub.LastHeartbeat),
+	})
+}
+
+// realtimeFallback tells old clients whether they should poll instead.
+func (a *app) realtimeFallback(w http.ResponseWriter, r *http.Request) error {
+	degraded := a.draining.Load() || a.feed.err() != nil || a.hub.Health() != nil
+	recommendations, mode := []string{}, "none"
+	if degraded {
+		recommendations, mode = append(recommendations, "Read /api/feed every ten seconds until /ready answers 200."), "polling"
+	}
+	return writeJSON(w, http.StatusOK, map[string]any{
+		"available":       true,
+		"degraded":        degraded,
+		"recommendations": recommendations,
+		"fallbackMode":    mode,
+	})
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// unixMilliseconds is 0 for a time that has not come yet.
+func unixMilliseconds(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}

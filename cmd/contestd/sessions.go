@@ -1,0 +1,103 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/alexedwards/scs/v2"
+	"github.com/alexedwards/scs/v2/memstore"
+)
+
+const sessionLifetime = 24 * time.Hour // longer than any contest evening
+
+// sessions keeps who is logged in. Two managers share one store, because the
+// cookie differs: over https it is Secure with the __Host- prefix, on a plain
+// LAN, where browsers would drop such a cookie, it is not.
+type sessions struct {
+	store         *memstore.MemStore
+	plain, secure *scs.SessionManager
+	proxied       bool // a proxy in front ends TLS and says so in X-Forwarded-Proto
+}
+
+func newSessions(cfg *config) *sessions {
+	store := memstore.New()
+	manager := func(name string, secure bool) *scs.SessionManager {
+		m := scs.New()
+		m.Store = store
+		m.Lifetime = sessionLifetime
+		m.HashTokenInStore = true
+		m.Cookie.Name = name
+		m.Cookie.Secure = secure
+		m.Cookie.HttpOnly = true
+		m.Cookie.SameSite = http.SameSiteLaxMode
+		return m
+	}
+	return &sessions{
+		store:   store,
+		plain:   manager("contest-session", false),
+		secure:  manager("__Host-contest-session", true),
+		proxied: cfg.onFly(),
+	}
+}
+
+func (s *sessions) close() { s.store.StopCleanup() }
+
+func (s *sessions) https(r *http.Request) bool {
+	return r.TLS != nil || s.proxied && r.Header.Get("X-Forwarded-Proto") == "https"
+}
+
+func (s *sessions) manager(r *http.Request) *scs.SessionManager {
+	if s.https(r) {
+		return s.secure
+	}
+	return s.plain
+}
+
+// wrap makes the session of a request available to next, and saves it.
+func (s *sessions) wrap(next http.Handler) http.Handler {
+	plain, secure := s.plain.LoadAndSave(next), s.secure.LoadAndSave(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.https(r) {
+			secure.ServeHTTP(w, r)
+		} else {
+			plain.ServeHTTP(w, r)
+		}
+	})
+}
+
+// user returns who is logged in, "" for a stranger. The request must have come
+// through wrap.
+func (s *sessions) user(r *http.Request) string {
+	return s.manager(r).GetString(r.Context(), "user")
+}
+
+// socketUser is user for a request that did not come through wrap: a WebSocket
+// has no answer that a session could be saved with.
+func (s *sessions) socketUser(r *http.Request) (string, error) {
+	m := s.manager(r)
+	cookie, err := r.Cookie(m.Cookie.Name)
+	if err != nil {
+		return "", nil // no cookie: a stranger
+	}
+	ctx, err := m.Load(r.Context(), cookie.Value)
+	if err != nil {
+		return "", err
+	}
+	return m.GetString(ctx, "user"), nil
+}
+
+// logIn starts a session under a new token, so that a token planted before the
+// login is worth nothing.
+func (s *sessions) logIn(r *http.Request, user string) error {
+	m := s.manager(r)
+	if err := m.RenewToken(r.Context()); err != nil {
+		return err
+	}
+	m.Put(r.Context(), "user", user)
+	return nil
+}
+
+func (s *sessions) logOut(ctx context.Context, r *http.Request) error {
+	return s.manager(r).Destroy(ctx)
+}
