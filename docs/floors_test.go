@@ -1,0 +1,71 @@
+package docs_test
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// floors says which modules each package may link. Adding one here is a
+// decision: everybody who imports the package downloads it.
+var floors = map[string][]string{
+	"atomicstore": {
+		"github.com/google/renameio/v2",
+	},
+	"reliablews": {
+		"github.com/cenkalti/backoff/v4",
+		"github.com/gorilla/websocket",
+	},
+	"contest": {
+		"github.com/tidwall/btree",
+	},
+	"uploads": {
+		"github.com/bep/imagemeta", // EXIF orientation
+		"github.com/google/renameio/v2",
+		"golang.org/x/image", // WebP, scaling
+		"golang.org/x/text",  // of imagemeta: text in metadata
+	},
+}
+
+func TestPackagesLinkOnlyTheModulesOfTheirList(t *testing.T) {
+	for name, allowed := range floors {
+		t.Run(name, func(t *testing.T) {
+			linked := map[string]bool{}
+			for _, m := range goList(t, "-deps", "-f", "{{with .Module}}{{if not .Main}}{{.Path}}{{end}}{{end}}", "./"+name) {
+				linked[m] = true
+			}
+			got := slices.Sorted(maps.Keys(linked))
+			if !slices.Equal(got, allowed) {
+				t.Errorf("package %s links %v, its list allows %v", name, got, allowed)
+			}
+		})
+	}
+}
+
+func TestPackagesAreIndependent(t *testing.T) {
+	for name := range floors {
+		t.Run(name, func(t *testing.T) {
+			for _, dep := range goList(t, "-deps", "./"+name) {
+				if strings.HasPrefix(dep, module+"/") && dep != module+"/"+name {
+					t.Errorf("package %s imports %s; the packages meet in cmd/contestd only", name, dep)
+				}
+			}
+		})
+	}
+}
+
+func TestNobodyImportsCommandsOrExamples(t *testing.T) {
+	for _, line := range goList(t, "-f", "{{$p := .ImportPath}}{{range .Imports}}{{$p}}>{{.}} {{end}}", "./...") {
+		importer, imported, _ := strings.Cut(line, ">")
+		below, inside := strings.CutPrefix(imported, module+"/")
+		if !inside || !strings.HasPrefix(below, "cmd/") && !strings.HasPrefix(below, "examples/") {
+			continue
+		}
+		// A command's own sub-packages belong to it.
+		command := strings.Join(strings.SplitN(below, "/", 3)[:2], "/")
+		if importer != module+"/"+command && !strings.HasPrefix(importer, module+"/"+command+"/") {
+			t.Errorf("%s imports %s; nobody imports what composes", importer, imported)
+		}
+	}
+}
