@@ -1,0 +1,196 @@
+package atomicstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"time"
+)
+
+// Change is what one Update made.
+type Change[E any] struct {
+	Position
+	ID        [16]byte  // random, of this change alone
+	Time      time.Time // when it was decided, UTC
+	RequestID string    // from WithRequestID
+	Events    []E       // at least one; must not be modified
+}
+
+// errStop ends reading early.
+var errStop = errors.New("stop")
+
+// Changes gives every change after a position, in order, each once: first what
+// is held, then what is new, until ctx ends. The zero Position is before the
+// first change ever. The caller's loop runs in the caller's goroutine; a slow
+// one holds up nobody and costs no memory.
+//
+// The last pair has an error: that of ctx, [ErrClosed], [*TruncatedError] when
+// the next change is no longer held, [ErrEpoch], or [*CorruptError].
+func (s *Store[S, E]) Changes(ctx context.Context, after Position) iter.Seq2[Change[E], error] {
+	return func(yield func(Change[E], error) bool) {
+		err := s.follow(ctx, after, func(c Change[E]) bool { return yield(c, nil) })
+		if err != nil {
+			yield(Change[E]{}, err)
+		}
+	}
+}
+
+// follow returns nil when yield asks it to stop.
+func (s *Store[S, E]) follow(ctx context.Context, after Position, yield func(Change[E]) bool) error {
+	at := s.current.Load().at
+	if after == (Position{}) {
+		after.Epoch = at.Epoch
+	}
+	if after.Epoch != at.Epoch {
+		return fmt.Errorf("%w: %s, the store is at %s", ErrEpoch, after, at)
+	}
+	if after.Seq > at.Seq {
+		return fmt.Errorf("atomicstore: position %s is ahead of the store, which is at %s", after, at)
+	}
+	seq := after.Seq
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		durable := s.current.Load().at.Seq
+		changes, held, more, closed := s.tail.since(seq, durable)
+		if !held {
+			err := s.readLog(seq, durable, func(c Change[E]) error {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if !yield(c) {
+					return errStop
+				}
+				seq = c.Seq
+				return nil
+			})
+			if errors.Is(err, errStop) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		for _, c := range changes {
+			if !yield(c) {
+				return nil
+			}
+			seq = c.Seq
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+		}
+		if len(changes) > 0 {
+			continue
+		}
+		if closed != nil {
+			return closed
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// readLog calls each with the changes after a seq, up to one that is durable.
+func (s *Store[S, E]) readLog(after, upTo uint64, each func(Change[E]) error) error {
+	epoch := s.current.Load().at.Epoch
+	return s.wal.read(after, upTo, func(r record) error {
+		c, err := s.change(r, epoch)
+		if err != nil {
+			return err
+		}
+		return each(c)
+	})
+}
+
+// change decodes the events of a record.
+func (s *Store[S, E]) change(r record, epoch string) (Change[E], error) {
+	c := Change[E]{Position: Position{epoch, r.seq}, ID: r.id, Time: r.time, RequestID: r.requestID}
+	for _, data := range r.events {
+		e, err := s.codec.decode(data)
+		if err != nil {
+			return c, fmt.Errorf("change %d: %w", r.seq, err)
+		}
+		c.Events = append(c.Events, e)
+	}
+	return c, nil
+}
+
+// At returns the state as it was after the change seq, 0 being before the
+// first. It builds on the newest snapshot at or before it and reads the log
+// from there, so it takes longer the more lies between. It returns
+// [*TruncatedError] when the log or a snapshot that old is no longer held;
+// without Options.BackupDir that is everything before data.json.
+func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
+	var none S
+	current := s.current.Load()
+	switch {
+	case seq == current.at.Seq:
+		return current.state, nil
+	case seq > current.at.Seq:
+		return none, fmt.Errorf("atomicstore: change %d is ahead of the store, which is at %s", seq, current.at)
+	}
+	list, err := s.backups()
+	if err != nil {
+		return none, fmt.Errorf("atomicstore: list backups: %w", err)
+	}
+	list = append(list, backupFile{s.path(snapshotName), s.checkpoints.saved()})
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].seq > seq {
+			continue
+		}
+		state, err := s.rollForward(ctx, list[i].path, current.at.Epoch, seq)
+		if err == nil {
+			return state, nil
+		}
+		var gone *TruncatedError
+		var corrupt *CorruptError
+		if ctx.Err() != nil || errors.As(err, &gone) || errors.As(err, &corrupt) {
+			return none, err
+		}
+		s.opts.Logger.Warn("a snapshot cannot be used; an older one is tried", "path", list[i].path, "error", err)
+	}
+	return none, &TruncatedError{First: s.wal.first()}
+}
+
+// rollForward loads a snapshot and applies the log up to seq.
+func (s *Store[S, E]) rollForward(ctx context.Context, path, epoch string, seq uint64) (S, error) {
+	var none S
+	data, err := s.opts.fs.read(path)
+	if err != nil {
+		return none, err
+	}
+	snap, _, err := decodeSnapshot(data)
+	if err != nil {
+		return none, err
+	}
+	if snap.Epoch != epoch || snap.Seq > seq {
+		return none, fmt.Errorf("the snapshot is of %s/%d", snap.Epoch, snap.Seq)
+	}
+	state, err := loadState[S](snap)
+	if err != nil {
+		return none, err
+	}
+	err = s.readLog(snap.Seq, seq, func(c Change[E]) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return s.applyAll(state, c)
+	})
+	return state, err
+}
+
+func (s *Store[S, E]) applyAll(state S, c Change[E]) error {
+	for _, e := range c.Events {
+		if err := s.apply(state, e); err != nil {
+			return fmt.Errorf("apply change %d: %w", c.Seq, err)
+		}
+	}
+	return nil
+}

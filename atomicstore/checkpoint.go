@@ -1,0 +1,182 @@
+package atomicstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+	"time"
+)
+
+const (
+	checkpointEvery = time.Second // at most one in this time
+	checkpointShare = 20          // at most 1/20 of one core
+	checkpointBytes = 16 << 20    // of log since the last one, or the snapshot's size: then at once
+)
+
+// checkpoints writes data.json in the background, some time after a change.
+type checkpoints struct {
+	dirty chan int      // bytes of log, one signal a batch
+	quit  chan struct{} // closed by stop
+	done  chan struct{} // closed when the goroutine has ended
+	once  sync.Once
+
+	saving sync.Mutex // one snapshot at a time
+
+	mu    sync.Mutex // guards the fields below
+	seq   uint64     // of data.json
+	bytes int64      // of data.json
+	count uint64
+	took  time.Duration // of the last one
+	err   error         // of the last one
+}
+
+func newCheckpoints(seq uint64, bytes int64) *checkpoints {
+	return &checkpoints{
+		dirty: make(chan int, 1),
+		quit:  make(chan struct{}),
+		done:  make(chan struct{}),
+		seq:   seq,
+		bytes: bytes,
+	}
+}
+
+// changed says that a batch was written. It never waits.
+func (c *checkpoints) changed(bytes int) {
+	for {
+		select {
+		case c.dirty <- bytes:
+			return
+		case waiting := <-c.dirty:
+			bytes += waiting
+		}
+	}
+}
+
+func (c *checkpoints) stop() {
+	c.once.Do(func() { close(c.quit) })
+	<-c.done
+}
+
+func (c *checkpoints) saved() uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seq
+}
+
+func (c *checkpoints) fill(st *Stats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st.Checkpoints, st.SnapshotSeq, st.SnapshotBytes = c.count, c.seq, c.bytes
+	if c.err != nil {
+		st.SnapshotError = c.err.Error()
+	}
+}
+
+// pause is how long the next snapshot waits after the last one.
+func (c *checkpoints) pause() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return max(checkpointEvery, c.took*(checkpointShare-1))
+}
+
+// due tells whether so much log has gathered that reading it back would take
+// too long after a crash.
+func (c *checkpoints) due(logged int64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return logged > max(checkpointBytes, c.bytes)
+}
+
+// checkpointAll is the goroutine of the checkpoints.
+func (s *Store[S, E]) checkpointAll() {
+	c := s.checkpoints
+	defer close(c.done)
+	var logged int64
+	timer := time.NewTimer(0)
+	timer.Stop()
+	waiting := false
+	for {
+		select {
+		case <-c.quit:
+			timer.Stop()
+			return
+		case bytes := <-c.dirty:
+			logged += int64(bytes)
+			if c.due(logged) {
+				timer.Reset(0)
+			} else if !waiting {
+				timer.Reset(c.pause())
+			}
+			waiting = true
+		case <-timer.C:
+			waiting, logged = false, 0
+			if err := s.checkpoint(); err != nil {
+				s.opts.Logger.Warn("the snapshot was not written; it is tried again, and all changes are in the log", "error", err)
+				waiting = true
+				timer.Reset(c.pause())
+			}
+		}
+	}
+}
+
+// Checkpoint writes the present state to data.json now.
+func (s *Store[S, E]) Checkpoint(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.enqueue.RLock()
+	closed := s.closed
+	s.enqueue.RUnlock()
+	if closed {
+		return ErrClosed
+	}
+	return s.checkpoint()
+}
+
+// checkpoint writes a snapshot: the old file becomes a backup, the new one is
+// synced and renamed into place, the folder is synced, and only then does the
+// log forget what no snapshot needs.
+func (s *Store[S, E]) checkpoint() (err error) {
+	c := s.checkpoints
+	c.saving.Lock()
+	defer c.saving.Unlock()
+
+	start := time.Now()
+	v := s.current.Load()
+	size := 0
+	defer func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.err, c.took = err, time.Since(start)
+		if err == nil {
+			c.count++
+			c.seq, c.bytes = v.at.Seq, int64(size)
+		}
+	}()
+	if v.at.Seq == c.saved() && c.count > 0 {
+		size = int(c.bytes)
+		return nil
+	}
+	data, err := encodeSnapshot(v, start)
+	if err != nil {
+		return err
+	}
+	size = len(data)
+	if err := s.backup(start); err != nil {
+		// Better no backup of the old snapshot than no new snapshot.
+		s.opts.Logger.Warn("a backup was not made", "error", err)
+	}
+	if err := s.opts.fs.replace(s.path(snapshotName), data); err != nil {
+		return fmt.Errorf("write %s: %w", snapshotName, err)
+	}
+	if err := s.opts.fs.syncDir(s.dir); err != nil {
+		return fmt.Errorf("sync the data folder: %w", err)
+	}
+	keep := s.prunable(v.at.Seq)
+	if err := s.wal.prune(keep); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.opts.Logger.Warn("old log segments stay for now", "error", err)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package atomicstore
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrFailed means that writing failed, with the cause wrapped. For an
+	// update that was under way the outcome is unknown: it may be there after
+	// the store is opened again, or not. Reading goes on; nothing is written
+	// until the store is opened again.
+	ErrFailed = errors.New("atomicstore: the store cannot write; open it again once the cause is gone")
+
+	// ErrLocked means that another process, or another Store of this one, has
+	// the directory open.
+	ErrLocked = errors.New("atomicstore: the directory is in use")
+
+	// ErrClosed means that the store was closed before the update was taken.
+	ErrClosed = errors.New("atomicstore: the store is closed")
+
+	// ErrOverloaded means that Options.QueueLimit updates are waiting already.
+	// The update was not taken; try again later.
+	ErrOverloaded = errors.New("atomicstore: too many updates are waiting")
+
+	// ErrOutcomeUnknown means that the context of an update ended while it was
+	// being written. It comes with the context's error.
+	ErrOutcomeUnknown = errors.New("atomicstore: outcome unknown")
+
+	// ErrTooLarge means that the events of one update exceed
+	// Options.MaxChangeBytes. The update was not taken.
+	ErrTooLarge = errors.New("atomicstore: the change is too large")
+
+	// ErrUnknownKind means that an event has no kind that this program knows,
+	// or several. On Open the program is older than its data.
+	ErrUnknownKind = errors.New("atomicstore: unknown kind of event")
+
+	// ErrEpoch means that a position belongs to another history: the data was
+	// replaced since. Start again from State.
+	ErrEpoch = errors.New("atomicstore: position of another epoch")
+)
+
+// CorruptError is damage to data that had been acknowledged. Nothing is
+// repaired or skipped: restore a backup, or the file.
+type CorruptError struct {
+	Path   string
+	Offset int64  // bytes from the start of the file
+	Seq    uint64 // the first change that is damaged
+	Err    error  // what is wrong
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("atomicstore: %s is damaged at byte %d, change %d: %v; restore it, or a backup, before opening again", e.Path, e.Offset, e.Seq, e.Err)
+}
+
+func (e *CorruptError) Unwrap() error { return e.Err }
+
+// PanicError is a panic in an update's decide or in Apply. Nothing of that
+// update was written; others are not concerned.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string {
+	return fmt.Sprintf("atomicstore: panic in an update: %v", e.Value)
+}
+
+// TruncatedError means that changes are asked for which are no longer held.
+type TruncatedError struct {
+	First uint64 // the oldest change still held
+}
+
+func (e *TruncatedError) Error() string {
+	return fmt.Sprintf("atomicstore: changes before %d are no longer held", e.First)
+}

@@ -1,0 +1,296 @@
+package atomicstore
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// segment is one file of the log. Its batches count up to the first seq of the
+// segment after it: what lies behind that was superseded at an open.
+type segment struct {
+	header
+	path       string
+	generation int // counts the segments ever made
+}
+
+const (
+	segmentSuffix = ".wal"
+	newSegment    = "new.tmp" // a segment until it is complete
+)
+
+func segmentName(generation int, first uint64) string {
+	return fmt.Sprintf("%010d-%020d%s", generation, first, segmentSuffix)
+}
+
+func parseSegmentName(name string) (generation int, first uint64, ok bool) {
+	base, ok := strings.CutSuffix(name, segmentSuffix)
+	if !ok {
+		return 0, 0, false
+	}
+	a, b, ok := strings.Cut(base, "-")
+	if !ok {
+		return 0, 0, false
+	}
+	generation, err := strconv.Atoi(a)
+	if err != nil {
+		return 0, 0, false
+	}
+	first, err = strconv.ParseUint(b, 10, 64)
+	return generation, first, err == nil
+}
+
+// wal is the log. The committer alone appends; anyone may read what is durable.
+type wal struct {
+	fs           fileSystem
+	dir          string
+	segmentBytes int64
+
+	// Of the committer.
+	epoch      epochID
+	logID      [8]byte
+	next       uint64 // seq of the next change
+	chain      uint32 // checksum of the last batch
+	file       appender
+	offset     int64 // where the next batch goes, bytes
+	size       int64 // of the segment, bytes
+	frame      []byte
+	generation int // of the newest segment
+
+	mu       sync.Mutex // guards segments
+	segments []segment  // oldest first
+}
+
+// rotate begins a new segment, with copied batches in it if there are any. It
+// gets its name only when it is complete and synced, so a segment with a name
+// is never half made.
+func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) error {
+	h := header{epoch: w.epoch, logID: w.logID, first: first, chain: chain, created: time.Now().UTC()}
+	temp := filepath.Join(w.dir, newSegment)
+	f, err := w.fs.create(temp)
+	if err != nil {
+		return fmt.Errorf("create a log segment: %w", err)
+	}
+	offset := int64(segmentHeader + len(copied))
+	size := max(w.segmentBytes, offset+room)
+	// Zeros are written rather than reserved: a write into them changes no
+	// metadata, which halves what each commit makes the disk do.
+	content := make([]byte, size)
+	copy(content, h.encode())
+	copy(content[segmentHeader:], copied)
+	if err := writeAll(f, content, 0); err != nil {
+		f.Close()
+		return fmt.Errorf("fill a log segment: %w", err)
+	}
+	if err := f.sync(); err != nil {
+		f.Close()
+		return fmt.Errorf("sync a log segment: %w", err)
+	}
+
+	w.generation++
+	s := segment{header: h, path: filepath.Join(w.dir, segmentName(w.generation, first)), generation: w.generation}
+	if err := w.fs.rename(temp, s.path); err != nil {
+		f.Close()
+		return fmt.Errorf("name a log segment: %w", err)
+	}
+	if err := w.fs.syncDir(w.dir); err != nil {
+		f.Close()
+		return fmt.Errorf("sync the log folder: %w", err)
+	}
+
+	old := w.file
+	w.file, w.offset, w.size = f, offset, size
+	w.mu.Lock()
+	w.segments = append(superseded(w.segments, first), s)
+	w.mu.Unlock()
+	if old != nil {
+		return old.Close()
+	}
+	return nil
+}
+
+// superseded returns the segments that still count when one that begins at
+// first is made after them. The slice is new: readers may hold the old one.
+func superseded(segments []segment, first uint64) []segment {
+	n := len(segments)
+	for n > 0 && segments[n-1].first >= first {
+		n--
+	}
+	return slices.Clone(segments[:n])
+}
+
+// commit makes records durable as one batch, or, with none, confirms the batch
+// before. An error means that the log must not be written any more.
+func (w *wal) commit(records []record) error {
+	w.frame = beginBatch(w.frame)
+	for i := range records {
+		w.frame = records[i].append(w.frame)
+	}
+	frame, sum := endBatch(w.frame, w.logID, w.chain, w.next, uint32(len(records)))
+	w.frame = frame
+	if w.offset+int64(len(frame)) > w.size {
+		if err := w.rotate(w.next, w.chain, nil, int64(len(frame))); err != nil {
+			return err
+		}
+	}
+	if err := writeAll(w.file, frame, w.offset); err != nil {
+		return fmt.Errorf("append to the log: %w", err)
+	}
+	if err := w.file.sync(); err != nil {
+		return fmt.Errorf("sync the log: %w", err)
+	}
+	w.offset += int64(len(frame))
+	w.next += uint64(len(records))
+	w.chain = sum
+	if cap(w.frame) > 1<<20 {
+		w.frame = nil // one large change does not hold memory for ever
+	}
+	return nil
+}
+
+func writeAll(f appender, b []byte, offset int64) error {
+	n, err := f.WriteAt(b, offset)
+	if err == nil && n < len(b) {
+		err = io.ErrShortWrite
+	}
+	return err
+}
+
+// first returns the oldest change held, which is the next one when none is.
+func (w *wal) first() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.segments[0].first
+}
+
+// read calls each with the changes after a seq, up to and including another,
+// which must be durable. It returns *TruncatedError when the first of them are
+// no longer held. Safe for concurrent use with commit and prune.
+func (w *wal) read(after, upTo uint64, each func(record) error) error {
+	w.mu.Lock()
+	segments := slices.Clone(w.segments)
+	w.mu.Unlock()
+	if after >= upTo {
+		return nil
+	}
+	if segments[0].first > after+1 {
+		return &TruncatedError{First: segments[0].first}
+	}
+	for i, s := range segments {
+		limit := upTo
+		if i+1 < len(segments) {
+			limit = min(limit, segments[i+1].first-1)
+		}
+		if limit <= after || s.first > limit {
+			continue
+		}
+		if err := w.readSegment(s, after, limit, each); err != nil {
+			if errors.Is(err, fs.ErrNotExist) { // pruned in the meantime
+				return &TruncatedError{First: w.first()}
+			}
+			return err
+		}
+		after = limit
+	}
+	return nil
+}
+
+func (w *wal) readSegment(s segment, after, upTo uint64, each func(record) error) error {
+	f, err := w.fs.open(s.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	expect := s.first
+	for offset := int64(segmentHeader); expect <= upTo; {
+		b, err := readBatch(f, offset, w.logID)
+		if err == nil && b.seq != expect {
+			err = errChain
+		}
+		if err != nil {
+			return &CorruptError{Path: s.path, Offset: offset, Seq: expect, Err: err}
+		}
+		offset += int64(b.size())
+		expect += uint64(b.count)
+		if b.count == 0 || b.last() <= after {
+			continue
+		}
+		err = b.records(func(r record) error {
+			if r.seq <= after || r.seq > upTo {
+				return nil
+			}
+			return each(r)
+		})
+		if errors.Is(err, errRecord) {
+			return &CorruptError{Path: s.path, Offset: offset, Seq: b.seq, Err: err}
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readBatch reads one batch, without more memory than it has bytes.
+func readBatch(r io.ReaderAt, offset int64, logID [8]byte) (batch, error) {
+	head := make([]byte, batchHeader, 4096)
+	if _, err := r.ReadAt(head, offset); err != nil {
+		return batch{}, err
+	}
+	length := int64(uint32(head[0]) | uint32(head[1])<<8 | uint32(head[2])<<16 | uint32(head[3])<<24)
+	// A length that is damaged is found by the end of the file, not by memory.
+	section := io.NewSectionReader(r, offset+batchHeader, length)
+	payload, err := io.ReadAll(section)
+	if err != nil {
+		return batch{}, err
+	}
+	if int64(len(payload)) < length {
+		return batch{}, errShort
+	}
+	return decodeBatch(append(head, payload...), logID)
+}
+
+// prune removes the segments whose changes all lie at or before seq.
+func (w *wal) prune(seq uint64) error {
+	w.mu.Lock()
+	n := 0
+	for n+1 < len(w.segments) && w.segments[n+1].first <= seq+1 {
+		n++
+	}
+	old := slices.Clone(w.segments[:n])
+	w.segments = slices.Delete(w.segments, 0, n)
+	w.mu.Unlock()
+	for _, s := range old {
+		if err := w.fs.remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove an old log segment: %w", err)
+		}
+	}
+	return nil
+}
+
+// count returns how many segments there are.
+func (w *wal) count() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.segments)
+}
+
+func (w *wal) close() error {
+	if w.file == nil {
+		return nil
+	}
+	return w.file.Close()
+}
+
+func newLogID() (id [8]byte) {
+	rand.Read(id[:])
+	return id
+}

@@ -1,0 +1,63 @@
+package atomicstore
+
+import "log/slog"
+
+// Options changes how a store works. The zero value is good; Open copies it.
+type Options struct {
+	// Logger hears of recovery, checkpoints that failed, and the failure of
+	// the store. Default: silent.
+	Logger *slog.Logger
+
+	// BackupDir receives each data.json that a checkpoint replaces, as
+	// backup-<seq>-<time>.json, and what recovery sets aside. It must be on the
+	// same file system. Default: no backups.
+	BackupDir string
+
+	// KeepBackups is how many of the newest backups are kept. Default: 50.
+	KeepBackups int
+
+	// KeepModifications is how many of the latest changes can be read back by
+	// Changes and At, at least. Default: 50.
+	KeepModifications int
+
+	// SegmentBytes is the size that a log segment is preallocated with.
+	// Default: 4 MiB.
+	SegmentBytes int64
+
+	// QueueLimit is how many updates may wait. Default: 4096.
+	QueueLimit int
+
+	// MaxChangeBytes bounds the events of one update. Default: 16 MiB.
+	MaxChangeBytes int
+
+	fs fileSystem // the crash tests put a simulation here
+}
+
+func (o *Options) withDefaults() Options {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.KeepBackups <= 0 {
+		c.KeepBackups = 50
+	}
+	if c.KeepModifications <= 0 {
+		c.KeepModifications = 50
+	}
+	if c.SegmentBytes <= 0 {
+		c.SegmentBytes = 4 << 20
+	}
+	if c.QueueLimit <= 0 {
+		c.QueueLimit = 4096
+	}
+	if c.MaxChangeBytes <= 0 {
+		c.MaxChangeBytes = 16 << 20
+	}
+	if c.fs == nil {
+		c.fs = disk{}
+	}
+	return c
+}
