@@ -22,7 +22,8 @@ type checkpoints struct {
 	done  chan struct{} // closed when the goroutine has ended
 	once  sync.Once
 
-	saving sync.Mutex // one snapshot at a time
+	saving sync.Mutex // one snapshot at a time; guards epoch
+	epoch  string     // of data.json
 
 	mu    sync.Mutex // guards the fields below
 	seq   uint64     // of data.json
@@ -32,12 +33,13 @@ type checkpoints struct {
 	err   error         // of the last one
 }
 
-func newCheckpoints(seq uint64, bytes int64) *checkpoints {
+func newCheckpoints(at Position, bytes int64) *checkpoints {
 	return &checkpoints{
+		epoch: at.Epoch,
 		dirty: make(chan int, 1),
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
-		seq:   seq,
+		seq:   at.Seq,
 		bytes: bytes,
 	}
 }
@@ -63,6 +65,13 @@ func (c *checkpoints) saved() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.seq
+}
+
+// stale tells whether data.json is missing or older than a seq.
+func (c *checkpoints) stale(seq uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.bytes == 0 || c.seq < seq
 }
 
 func (c *checkpoints) fill(st *Stats) {
@@ -152,10 +161,10 @@ func (s *Store[S, E]) checkpoint() (err error) {
 		c.err, c.took = err, time.Since(start)
 		if err == nil {
 			c.count++
-			c.seq, c.bytes = v.at.Seq, int64(size)
+			c.seq, c.bytes, c.epoch = v.at.Seq, int64(size), v.at.Epoch
 		}
 	}()
-	if v.at.Seq == c.saved() && c.count > 0 {
+	if !c.stale(v.at.Seq) && v.at.Epoch == c.epoch {
 		size = int(c.bytes)
 		return nil
 	}

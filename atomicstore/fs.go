@@ -15,7 +15,6 @@ type fileSystem interface {
 	read(path string) ([]byte, error)       // the whole file
 	open(path string) (reader, error)       // for reading
 	create(path string) (appender, error)   // a new file; its name is durable after syncDir
-	edit(path string) (appender, error)     // an existing file
 	replace(path string, data []byte) error // contents synced, then renamed into place; the name is durable after syncDir
 	rename(from, to string) error
 	link(from, to string) error
@@ -57,14 +56,6 @@ func (disk) open(path string) (reader, error) { return os.Open(path) }
 
 func (disk) create(path string) (appender, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	return diskFile{f}, nil
-}
-
-func (disk) edit(path string) (appender, error) {
-	f, err := os.OpenFile(path, os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -50,8 +50,8 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 	}
 	go s.commitAll()
 	go s.checkpointAll()
-	if behind := s.current.Load().at.Seq - s.checkpoints.saved(); behind > 0 {
-		s.checkpoints.changed(int(behind)) // what was replayed need not be again
+	if s.checkpoints.stale(s.current.Load().at.Seq) {
+		s.checkpoints.changed(0) // what was replayed need not be again
 	}
 	return s, nil
 }
@@ -84,11 +84,20 @@ func (s *Store[S, E]) open(initial S) (err error) {
 		return err
 	}
 	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes, generation: found.generation}
-	s.checkpoints = newCheckpoints(base.at.Seq, snapBytes)
+	s.checkpoints = newCheckpoints(base.at, snapBytes)
 
 	if len(found.segments) == 0 {
 		// Without the log nobody knows which seqs were given after the snapshot,
 		// so the numbering starts an epoch of its own.
+		return s.begin(base)
+	}
+	if found.last < found.segments[0].first && found.epoch.String() != base.at.Epoch {
+		// A crash came between a new log and the snapshot that names its epoch.
+		for _, seg := range found.segments {
+			if err := files.remove(seg.path); err != nil {
+				return err
+			}
+		}
 		return s.begin(base)
 	}
 	if fresh {

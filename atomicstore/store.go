@@ -156,7 +156,7 @@ func (s *Store[S, E]) Close() error {
 		<-s.committed
 		s.checkpoints.stop()
 		s.tail.close(ErrClosed)
-		if s.Err() == nil && s.current.Load().at.Seq > s.checkpoints.saved() {
+		if s.Err() == nil {
 			s.closeErr = s.checkpoint()
 		}
 		s.closeErr = errors.Join(s.closeErr, s.wal.close(), s.lock.Close())
@@ -216,7 +216,7 @@ func (s *Store[S, E]) commitBatch(first *request[S, E]) bool {
 	base := s.current.Load()
 	now := time.Now().UTC().Round(0)
 	b := &pending[S, E]{state: base.state.Clone()}
-	for r := first; r != nil && len(b.records) < batchChanges && b.bytes < batchBytes; r = s.another() {
+	for r := first; r != nil; r = s.another(b) {
 		if !r.taken.CompareAndSwap(false, true) {
 			continue // its caller has given up
 		}
@@ -258,8 +258,12 @@ func (s *Store[S, E]) commitBatch(first *request[S, E]) bool {
 	return true
 }
 
-// another returns the next request that waits already, or nil.
-func (s *Store[S, E]) another() *request[S, E] {
+// another returns the next request that waits already, or nil when there is
+// none or the batch is full.
+func (s *Store[S, E]) another(b *pending[S, E]) *request[S, E] {
+	if len(b.records) >= batchChanges || b.bytes >= batchBytes {
+		return nil
+	}
 	select {
 	case r := <-s.queue:
 		return r // nil once the queue is closed

@@ -1,0 +1,115 @@
+package atomicstore_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/contestkit/contestkit/atomicstore"
+)
+
+// words is a state for tests from outside.
+type words struct{ List []string }
+
+func (w *words) Clone() *words { return &words{w.List[:len(w.List):len(w.List)]} }
+
+func say(w *words, word string) error {
+	w.List = append(w.List, word)
+	return nil
+}
+
+const childVariable = "ATOMICSTORE_TEST_CHILD"
+
+// childMain runs instead of the tests in a process that is there to be killed:
+// it writes from several goroutines and prints each word once it is
+// acknowledged.
+func childMain() bool {
+	dir := os.Getenv(childVariable)
+	if dir == "" {
+		return false
+	}
+	store, err := atomicstore.Open(dir, &words{}, say, &atomicstore.Options{SegmentBytes: 8 << 10})
+	if err != nil {
+		fmt.Println("error", err)
+		return true
+	}
+	fmt.Println("open")
+	_, start := store.State()
+	for worker := range 4 {
+		go func() {
+			for i := 0; ; i++ {
+				word := fmt.Sprintf("%d.%d.%d", start.Seq, worker, i)
+				at, err := store.Update(context.Background(), func(*words) ([]string, error) { return []string{word}, nil })
+				if err != nil {
+					fmt.Println("error", err)
+					return
+				}
+				fmt.Printf("ack %d %s\n", at.Seq, word) // one write each, whole lines
+			}
+		}()
+	}
+	select {}
+}
+
+// TestKill kills a writing process again and again and looks for every word it
+// acknowledged, each at its position.
+func TestKill(t *testing.T) {
+	dir := t.TempDir()
+	acknowledged := map[uint64]string{}
+	for round := range 10 {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), childVariable+"="+dir)
+		cmd.Stderr = os.Stderr
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for count := 0; lines.Scan(); {
+			var seq uint64
+			var word string
+			if strings.HasPrefix(lines.Text(), "error") {
+				t.Error(lines.Text())
+			}
+			if n, _ := fmt.Sscanf(lines.Text(), "ack %d %s", &seq, &word); n == 2 {
+				acknowledged[seq] = word
+				if count++; count == 50+37*round {
+					cmd.Process.Kill()
+				}
+			}
+		}
+		cmd.Wait()
+
+		store, err := atomicstore.Open(dir, &words{}, say, nil)
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		state, at := store.State()
+		for seq, word := range acknowledged {
+			if seq > uint64(len(state.List)) || state.List[seq-1] != word {
+				t.Fatalf("round %d: change %d was acknowledged as %q and is not there", round, seq, word)
+			}
+		}
+		if at.Seq != uint64(len(state.List)) || len(slices.Compact(slices.Sorted(slices.Values(state.List)))) != len(state.List) {
+			t.Fatalf("round %d: %d words at position %d, or one twice", round, len(state.List), at.Seq)
+		}
+		if err := store.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(acknowledged) < 500 {
+		t.Errorf("only %d words were acknowledged in all rounds", len(acknowledged))
+	}
+	if _, err := os.Stat(filepath.Join(dir, "data.json")); err != nil {
+		t.Error(err)
+	}
+}
