@@ -73,16 +73,19 @@ func (s *Store[S, E]) backup(now time.Time) error {
 	return s.pruneBackups()
 }
 
-// pruneBackups keeps the newest backups and the one that the oldest change
-// which must be readable builds on.
+// pruneBackups keeps the newest backups, the one that the oldest change which
+// must be readable builds on, and between them enough to take its place later.
 func (s *Store[S, E]) pruneBackups() error {
 	list, err := s.backups()
 	if err != nil {
 		return err
 	}
 	base := s.prunable(s.checkpoints.saved())
+	apart := uint64(max(1, s.opts.KeepModifications/4)) // so the log reaches back a quarter too far at most
+	kept := base
 	for _, b := range list[:max(0, len(list)-s.opts.KeepBackups)] {
-		if b.seq == base {
+		if b.seq == base || b.seq >= kept+apart {
+			kept = b.seq
 			continue
 		}
 		if err := s.opts.fs.remove(b.path); err != nil && !errors.Is(err, fs.ErrNotExist) {

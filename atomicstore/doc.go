@@ -1,1 +1,39 @@
+// Package atomicstore keeps one typed state in memory and every change to it
+// on disk.
+//
+// A program opens a [Store] with its state and a function that applies an
+// event to it. [Store.Update] decides which events happen, writes them to a
+// log, and returns when they are on disk; [Store.State] gives the state without
+// waiting for anything; [Store.Changes] gives every change, in order, to
+// whoever has to follow.
+//
+// # Promises
+//
+//   - What Update acknowledged is there after a crash, a kill or a power cut,
+//     in order; no change is there by half, and none that nobody made.
+//   - Nothing is visible to State, Changes or a refusal before it is on disk.
+//   - Readers take no lock and never wait for the disk. When the disk hangs or
+//     fails they read on; the store takes no more changes ([ErrFailed]).
+//   - A batch that was cut off by a crash is dropped; damage to data that had
+//     been acknowledged stops Open with a [*CorruptError] and is never served.
+//   - A change costs as much as the change, not as much as the state.
+//
+// # Not promised
+//
+//   - Nothing against a disk that says it has written and has not.
+//   - The state must fit into memory, with some room for one encoded copy.
+//   - One process at a time, on a local file system with flock (Unix).
+//   - Damage in the very last batch cannot be told from one that was cut off
+//     until a second after it, when another batch confirms it.
+//   - An older data.json that is copied over the present one is not noticed:
+//     stop the program and move wal/ away as well.
+//
+// # On disk
+//
+//	data.json    the state at some position, readable, replaced as a whole
+//	wal/         the log since then and somewhat before, in segments
+//	LOCK         held while the store is open
+//	BackupDir/   backup-<seq>-<time>.json: earlier data.json files
+//
+// FORMAT.md describes the bytes.
 package atomicstore

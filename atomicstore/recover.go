@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 )
@@ -153,10 +154,10 @@ func readHead(fs fileSystem, path string) ([]byte, error) {
 	defer f.Close()
 	head := make([]byte, segmentHeader)
 	n, err := f.ReadAt(head, 0)
-	if n < len(head) {
-		return head[:n], nil // decodeHeader says so
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
 	}
-	return head, nil
+	return head[:n], nil // decodeHeader says if it is too short
 }
 
 // validBehind tells whether a batch that belongs to this log stands anywhere

@@ -1,0 +1,345 @@
+package atomicstore
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// crashed returns a directory whose store was never closed: what it wrote is
+// in the log alone. The lines are one batch each.
+func crashed(t *testing.T, lines ...string) string {
+	t.Helper()
+	dir := t.TempDir()
+	s := mustOpen(t, dir, &Options{SegmentBytes: 4096})
+	mustWrite(t, s, lines...)
+	copied := t.TempDir()
+	if err := os.CopyFS(filepath.Join(copied, walName), os.DirFS(filepath.Join(dir, walName))); err != nil {
+		t.Fatal(err)
+	}
+	snapshot, err := os.ReadFile(filepath.Join(dir, snapshotName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(copied, snapshotName), snapshot, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, s)
+	return copied
+}
+
+// segmentOf returns the only segment of a directory and its bytes.
+func segmentOf(t *testing.T, dir string) (path string, data []byte) {
+	t.Helper()
+	names, err := filepath.Glob(filepath.Join(dir, walName, "*"+segmentSuffix))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("segments %v, %v", names, err)
+	}
+	data, err = os.ReadFile(names[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names[0], data
+}
+
+// frames returns where the batches of a segment begin, and their end.
+func frames(t *testing.T, data []byte) []int {
+	t.Helper()
+	h, err := decodeHeader(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	starts := []int{segmentHeader}
+	for {
+		b, err := decodeBatch(data[starts[len(starts)-1]:], h.logID)
+		if err != nil {
+			return starts
+		}
+		starts = append(starts, starts[len(starts)-1]+b.size())
+	}
+}
+
+// TestEveryDamagedByte flips every byte of a log of three batches. In the last
+// batch that cannot be told from a write that was cut off, so it is dropped;
+// everywhere else something acknowledged is damaged, and Open says where.
+func TestEveryDamagedByte(t *testing.T) {
+	dir := crashed(t, "one", "two", "three")
+	path, good := segmentOf(t, dir)
+	starts := frames(t, good)
+	if len(starts) != 4 {
+		t.Fatalf("the log has batches at %v", starts)
+	}
+	snapshot, err := os.ReadFile(filepath.Join(dir, snapshotName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range starts[3] {
+		for _, name := range []string{filepath.Join(dir, walName), filepath.Join(dir, lockName)} {
+			os.RemoveAll(name)
+		}
+		bad := slices.Clone(good)
+		bad[i] ^= 0x10
+		if err := os.Mkdir(filepath.Join(dir, walName), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for name, data := range map[string][]byte{path: bad, filepath.Join(dir, snapshotName): snapshot} {
+			if err := os.WriteFile(name, data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := openLedger(dir, nil)
+		if inLast := i >= starts[2]; inLast {
+			padding := i >= starts[2]+batchHeader+int(good[starts[2]])
+			switch {
+			case err != nil:
+				t.Errorf("byte %d of the last batch: %v", i-starts[2], err)
+			case padding:
+				wantLines(t, s, "one", "two", "three")
+			default:
+				wantLines(t, s, "one", "two")
+			}
+		} else if inPadding(good, starts, i) {
+			if err != nil {
+				t.Errorf("byte %d, which only fills up: %v", i, err)
+			}
+		} else {
+			var corrupt *CorruptError
+			if !errors.As(err, &corrupt) || corrupt.Path != path {
+				t.Fatalf("byte %d: got %v, want *CorruptError", i, err)
+			}
+			if i >= segmentHeader {
+				n, found := slices.BinarySearch(starts, i)
+				if !found {
+					n--
+				}
+				if corrupt.Offset != int64(starts[n]) || corrupt.Seq != uint64(n+1) {
+					t.Errorf("byte %d: %v, want offset %d and change %d", i, corrupt, starts[n], n+1)
+				}
+			}
+		}
+		if err == nil {
+			mustClose(t, s)
+		}
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+// inPadding tells whether a byte only fills its batch up to the alignment.
+func inPadding(data []byte, starts []int, i int) bool {
+	for n := range len(starts) - 1 {
+		end := starts[n] + batchHeader + int(data[starts[n]]) + int(data[starts[n]+1])<<8
+		if i >= end && i < starts[n+1] {
+			return true
+		}
+	}
+	return false
+}
+
+func TestAnIdleSecondConfirmsTheLastBatch(t *testing.T) {
+	dir := t.TempDir()
+	d := newSimDisk()
+	var path string
+	inBubble(t, func(t *testing.T) {
+		s := mustOpen(t, dir, &Options{fs: d})
+		defer mustClose(t, s)
+		mustWrite(t, s, "one")
+		waitIdle()
+		path = s.wal.segments[len(s.wal.segments)-1].path
+		data, err := d.read(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(frames(t, data)); n != 3 {
+			t.Errorf("the log has %d batches after a second, want the change and the one that confirms it", n-1)
+		}
+	})
+}
+
+func TestASnapshotThatDoesNotParseIsSetAsideForAnOlderOne(t *testing.T) {
+	dir := t.TempDir()
+	data, backups := filepath.Join(dir, "data"), filepath.Join(dir, "backups")
+	o := &Options{BackupDir: backups}
+	s := mustOpen(t, data, o)
+	mustWrite(t, s, "one")
+	if err := s.Checkpoint(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, s, "two")
+	mustClose(t, s)
+	if err := os.WriteFile(filepath.Join(data, snapshotName), []byte("{\"format\": 1"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, data, o)
+	wantLines(t, s, "one", "two")
+	mustWrite(t, s, "three")
+	mustClose(t, s)
+	aside, err := filepath.Glob(filepath.Join(backups, "set-aside-*-data.json"))
+	if err != nil || len(aside) != 1 {
+		t.Errorf("set aside: %v, %v", aside, err)
+	}
+	s = mustOpen(t, data, o)
+	defer mustClose(t, s)
+	wantLines(t, s, "one", "two", "three")
+}
+
+func TestAMissingLogBeginsANewEpoch(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, nil)
+	before := mustWrite(t, s, "one", "two")
+	mustClose(t, s)
+	if err := os.RemoveAll(filepath.Join(dir, walName)); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, dir, nil)
+	defer mustClose(t, s)
+	wantLines(t, s, "one", "two")
+	after := mustWrite(t, s, "three")
+	if after.Epoch == before.Epoch || after.Seq != before.Seq+1 {
+		t.Errorf("after %s came %s, want another epoch that counts on", before, after)
+	}
+	for _, err := range s.Changes(t.Context(), before) {
+		if !errors.Is(err, ErrEpoch) {
+			t.Errorf("following from the old epoch gives %v, want ErrEpoch", err)
+		}
+	}
+}
+
+func TestASnapshotOfAnotherEpochIsRefusedWithAdvice(t *testing.T) {
+	dir, other := t.TempDir(), t.TempDir()
+	for _, d := range []string{dir, other} {
+		s := mustOpen(t, d, nil)
+		mustWrite(t, s, "one")
+		mustClose(t, s)
+	}
+	foreign, err := os.ReadFile(filepath.Join(other, snapshotName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, snapshotName), foreign, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openLedger(dir, nil); err == nil {
+		t.Error("a snapshot of one store and the log of another were opened together")
+	}
+}
+
+func TestALogThatEndsBeforeTheSnapshotIsDamage(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, nil)
+	mustWrite(t, s, "one")
+	early := t.TempDir()
+	if err := os.CopyFS(early, os.DirFS(filepath.Join(dir, walName))); err != nil {
+		t.Fatal(err)
+	}
+	mustWrite(t, s, "two")
+	mustClose(t, s)
+	if err := os.RemoveAll(filepath.Join(dir, walName)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.CopyFS(filepath.Join(dir, walName), os.DirFS(early)); err != nil {
+		t.Fatal(err)
+	}
+	var corrupt *CorruptError
+	if _, err := openLedger(dir, nil); !errors.As(err, &corrupt) || corrupt.Seq != 2 {
+		t.Errorf("got %v, want *CorruptError at change 2", err)
+	}
+}
+
+// newer has a kind that entry does not know, and a field inside one it does.
+type newer struct {
+	Added   *newerAdded `json:"added,omitempty"`
+	Painted *added      `json:"painted,omitempty"`
+}
+
+type newerAdded struct {
+	Line  string `json:"line"`
+	Color string `json:"color"`
+}
+
+func applyNewer(l *ledger, e newer) error {
+	if e.Added != nil {
+		l.Lines = append(l.Lines, e.Added.Line)
+	}
+	return nil
+}
+
+func TestAnOlderProgramStopsAtAKindItDoesNotKnow(t *testing.T) {
+	for name, test := range map[string]struct {
+		event newer
+		want  error
+	}{
+		"unknown field": {newer{Added: &newerAdded{"one", "red"}}, nil},
+		"unknown kind":  {newer{Painted: &added{"one"}}, ErrUnknownKind},
+	} {
+		dir, d := t.TempDir(), newSimDisk()
+		s, err := Open(dir, &ledger{}, applyNewer, &Options{fs: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Update(t.Context(), func(*ledger) ([]newer, error) { return []newer{test.event}, nil }); err != nil {
+			t.Fatal(err)
+		}
+		cut := d.afterCrash(keepNone) // before Close writes a snapshot
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		old, err := openLedger(dir, &Options{fs: cut})
+		if !errors.Is(err, test.want) {
+			t.Errorf("%s: got %v, want %v", name, err, test.want)
+		}
+		if err == nil {
+			wantLines(t, old, "one")
+			mustClose(t, old)
+		}
+	}
+}
+
+func FuzzRecover(f *testing.F) {
+	dir := f.TempDir()
+	s, err := openLedger(dir, &Options{SegmentBytes: 1024})
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, line := range []string{"one", "two", "three"} {
+		if _, err := write(s, line); err != nil {
+			f.Fatal(err)
+		}
+	}
+	data, err := os.ReadFile(s.wal.segments[0].path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	name := filepath.Base(s.wal.segments[0].path)
+	if err := s.Close(); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add(data[:200])
+	f.Add(data[:segmentHeader])
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d := newSimDisk()
+		d.entries["/log/"+name] = &simFile{data: data, synced: data}
+		found, err := scan(d, "/log", 0)
+		if err != nil || len(found.segments) == 0 {
+			return
+		}
+		// What the scan accepts, reading accepts too, change by change.
+		w := &wal{fs: d, dir: "/log", logID: found.logID, segments: found.segments}
+		expect := found.segments[0].first
+		err = w.read(expect-1, found.last, func(r record) error {
+			if r.seq != expect {
+				t.Fatalf("change %d in place of %d", r.seq, expect)
+			}
+			expect++
+			return nil
+		})
+		var corrupt *CorruptError
+		if err != nil && !errors.As(err, &corrupt) {
+			t.Fatal(err)
+		}
+	})
+}
