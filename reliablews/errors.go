@@ -1,0 +1,34 @@
+package reliablews
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrTopicExists means that the hub has a topic of this name.
+	ErrTopicExists = errors.New("reliablews: the topic exists")
+
+	// ErrTopicName means that the name is empty, longer than 64 bytes, or has
+	// other characters than letters, digits, dot, hyphen and underscore.
+	ErrTopicName = errors.New("reliablews: a topic's name has 1 to 64 letters, digits, dots, hyphens or underscores")
+
+	// ErrOffset means that a topic has passed the offset already.
+	ErrOffset = errors.New("reliablews: offsets of a topic go up only")
+
+	// ErrMessageTooLarge means that a message exceeds HubOptions.MaxMessageBytes.
+	ErrMessageTooLarge = errors.New("reliablews: the message is too large")
+
+	// ErrShutdown means that the hub was shut down.
+	ErrShutdown = errors.New("reliablews: the hub was shut down")
+)
+
+// RefusedError ends a client for good: the server does not want it back.
+type RefusedError struct {
+	Code   int    // a close code, or an HTTP status when the handshake was refused
+	Reason string // as the server gave it
+}
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("reliablews: the server refused the connection: %d %s", e.Code, e.Reason)
+}
