@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -33,7 +32,8 @@ type conn struct {
 	mu      sync.Mutex // guards the fields below
 	control [][]byte   // frames for the writer, before those of topics
 	subs    []*subscription
-	code    int // of the close frame to send, 0 while open
+	bye     []byte // a frame for the writer, behind those of topics
+	code    int    // of the close frame to send, 0 while open
 	reason  string
 }
 
@@ -126,8 +126,13 @@ func (c *conn) close(code int, reason string) {
 
 // goodbye ends the connection and says when to come back.
 func (c *conn) goodbye(delay time.Duration) {
-	c.send(wireFrame(serverFrame{T: "bye", Delay: delay.Milliseconds(), Reason: "server-shutdown"}))
-	c.close(websocket.CloseServiceRestart, "server-shutdown")
+	bye := wireFrame(serverFrame{T: "bye", Delay: delay.Milliseconds(), Reason: "server-shutdown"})
+	c.mu.Lock()
+	if c.code == 0 {
+		c.bye, c.code, c.reason = bye, websocket.CloseServiceRestart, "server-shutdown"
+	}
+	c.mu.Unlock()
+	c.nudge()
 }
 
 // read handles what the client sends until the connection ends.
@@ -135,7 +140,7 @@ func (c *conn) read() {
 	deadline := c.hub.opts.HelloTimeout
 	for {
 		c.raw.SetReadDeadline(time.Now().Add(deadline))
-		if code, _ := c.closed(); code != 0 {
+		if c.closing() {
 			c.drain()
 			return
 		}
@@ -185,9 +190,10 @@ func (c *conn) flushed() bool {
 
 // ended closes after a read that failed.
 func (c *conn) ended(err error) {
-	if code, _ := c.closed(); code != 0 {
+	var slow net.Error // gorilla hides os.ErrDeadlineExceeded
+	if c.closing() {
 		// Both sides have said that they close, or the other one took too long.
-	} else if !errors.Is(err, os.ErrDeadlineExceeded) {
+	} else if !errors.As(err, &slow) || !slow.Timeout() {
 		return // the client has gone
 	} else if c.session == nil {
 		c.close(CloseNoHello, "no hello")
@@ -280,14 +286,17 @@ func (c *conn) hello(f clientFrame) {
 		starts = append(starts, start{s, at, state})
 	}
 	slices.Sort(welcome.Denied)
-	c.send(wireFrame(welcome))
+
+	c.mu.Lock()
+	c.control = append(c.control, wireFrame(welcome))
 	for _, s := range starts {
-		c.mu.Lock()
 		c.subs = append(c.subs, s.sub)
-		c.mu.Unlock()
-		if s.state.Resumed {
-			s.sub.start(s.state.Offset, nil)
-		} else {
+		s.sub.ready, s.sub.cursor = s.state.Resumed, s.state.Offset
+	}
+	c.mu.Unlock()
+	c.nudge()
+	for _, s := range starts {
+		if !s.state.Resumed {
 			c.joining.Go(func() { s.sub.place(s.at, s.state.Reason) })
 		}
 	}
@@ -392,7 +401,7 @@ func (c *conn) write() {
 		if cap(buffer) > writeLimit {
 			buffer = nil // one large frame does not hold memory for ever
 		}
-		if code, reason := c.closed(); code != 0 {
+		if code, reason, out := c.toClose(); out {
 			c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(lingering))
 			// The client answers, or not; the reader waits no longer than this.
 			c.raw.SetReadDeadline(time.Now().Add(lingering))
@@ -401,11 +410,18 @@ func (c *conn) write() {
 	}
 }
 
-// closed returns the close frame to send, once everything before it is out.
-func (c *conn) closed() (code int, reason string) {
+// toClose returns the close frame to send, once everything before it is out.
+func (c *conn) toClose() (code int, reason string, out bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.code, c.reason
+	return c.code, c.reason, c.code != 0 && c.bye == nil && len(c.control) == 0
+}
+
+// closing tells whether this side has begun to close.
+func (c *conn) closing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.code != 0
 }
 
 // collect appends what is ready to b. more says that there may be more.
@@ -448,6 +464,9 @@ func (c *conn) collect(b []byte, beat bool) (frames []byte, more bool) {
 	}
 	if beat && !more {
 		b = append(b, wireFrame(serverFrame{T: "ping", TS: time.Now().UnixMilli(), Pos: reached})...)
+	}
+	if !more {
+		b, c.bye = append(b, c.bye...), nil
 	}
 	return b, more
 }
