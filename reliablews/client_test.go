@@ -73,6 +73,7 @@ func TestClientNoticesASilentConnection(t *testing.T) {
 		}})
 		stopClient := runClient(c)
 		advance(50 * time.Second)
+		synctest.Wait()
 		if waited != 45*time.Second || connections != 2 {
 			t.Errorf("the silent connection was given up after %s, connections: %d; want 45s and 2", waited, connections)
 		}
@@ -157,9 +158,9 @@ func TestClientStaysAwayWhenRefused(t *testing.T) {
 			stop := n.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				up := websocket.Upgrader{Subprotocols: []string{Subprotocol}}
 				if ws, err := up.Upgrade(w, r, nil); err == nil {
+					ws.ReadMessage() // the hello
 					ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "go away"), time.Now().Add(time.Second))
-					ws.ReadMessage()
-					ws.ReadMessage()
+					ws.ReadMessage() // its close frame
 					ws.Close()
 				}
 			}))
@@ -210,13 +211,18 @@ func randomSchedule(t *testing.T, seed uint64) {
 		}
 		o := &TopicOptions{HistoryMessages: 1 + rng.IntN(20)}
 		if snapshots {
+			chance := rand.New(rand.NewPCG(seed, uint64(len(log)))) // its own: snapshots are made one at a time
+			ready := make(chan *Topic, 1)
 			o.Snapshot = func(context.Context) (Position, any, error) {
-				if rng.IntN(5) == 0 {
+				of := <-ready
+				ready <- of
+				if chance.IntN(5) == 0 {
 					return Position{}, nil, errors.New("not now")
 				}
-				p := topic.Position()
+				p := of.Position()
 				return p, p.Offset, nil
 			}
+			defer func() { ready <- topic }()
 		}
 		topic = mustTopic(t, hub, "feed", Position{fmt.Sprint(epoch), base}, o)
 		mustPublish(t, topic, log[from:]...)

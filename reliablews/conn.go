@@ -345,7 +345,6 @@ func (s *subscription) place(at *Position, reason string) {
 		if c.ctx.Err() != nil {
 			return
 		}
-		c.hub.counts.snapshotErrors.Add(1)
 		c.hub.opts.Logger.Warn("a snapshot failed; subscribers wait", "topic", t.name, "error", err)
 		timer := time.NewTimer(wait)
 		select {

@@ -18,7 +18,7 @@ import (
 // stand still. Its server can go and come back.
 type network struct {
 	mu      sync.Mutex
-	listen  chan net.Conn // nil while the server is down
+	listen  *memListener // nil while the server is down
 	clients []net.Conn
 }
 
@@ -50,7 +50,7 @@ func (n *network) serve(h http.Handler) (stop func()) {
 	l := &memListener{conns: make(chan net.Conn), done: make(chan struct{})}
 	server := &http.Server{Handler: h}
 	n.mu.Lock()
-	n.listen = l.conns
+	n.listen = l
 	n.mu.Unlock()
 	ended := make(chan struct{})
 	go func() { server.Serve(l); close(ended) }()
@@ -83,7 +83,9 @@ func (n *network) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 	client, server := net.Pipe()
 	select {
-	case listen <- server:
+	case listen.conns <- server:
+	case <-listen.done:
+		return nil, errors.New("the server has gone down")
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}

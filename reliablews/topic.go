@@ -40,6 +40,7 @@ type Topic struct {
 	readers map[*subscription]struct{}
 	moved   chan struct{} // closed at the next move, nil while nobody waits
 	flight  *flight       // the snapshot being made, nil while none is
+	made    *flight       // the latest snapshot, nil once a message came after it
 }
 
 // flight is one call of Snapshot, shared by those who wait for it.
@@ -78,6 +79,7 @@ func (t *Topic) Publish(offset uint64, data any) error {
 	}
 	t.replay.add(offset, wireMessage(t.name, offset, t.last, encoded))
 	t.last = offset
+	t.made = nil
 	t.move(offset)
 	for s := range t.readers {
 		s.conn.nudge()
@@ -178,9 +180,15 @@ func (t *Topic) reach(ctx context.Context, offset uint64) bool {
 	}
 }
 
-// takeSnapshot returns a snapshot as it goes over the wire and its offset.
+// takeSnapshot returns a snapshot as it goes over the wire and its offset. It
+// is made once for all who come while it is made or before the next message:
+// after a restart, or in a quiet hour, a whole hall shares one.
 func (t *Topic) takeSnapshot(ctx context.Context) (wire []byte, at uint64, err error) {
 	t.mu.Lock()
+	if f := t.made; f != nil {
+		t.mu.Unlock()
+		return f.wire, f.at, nil
+	}
 	f := t.flight
 	if f == nil {
 		f = &flight{done: make(chan struct{})}
@@ -204,7 +212,13 @@ func (t *Topic) fly(f *flight) {
 	defer func() {
 		t.mu.Lock()
 		t.flight = nil
+		if f.err == nil && f.at >= t.last {
+			t.made = f
+		}
 		t.mu.Unlock()
+		if f.err != nil {
+			t.hub.counts.snapshotErrors.Add(1)
+		}
 		close(f.done)
 	}()
 	p, data, err := t.snapshot(ctx)
