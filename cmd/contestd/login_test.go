@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+func TestLoginAndLogout(t *testing.T) {
+	s := startServer(t, t.TempDir(), 0)
+	v := s.visitor()
+	a := v.post("/api/login", map[string]any{"username": "admin", "password": testPassword})
+	if a.Status != http.StatusOK {
+		t.Fatal(a)
+	}
+	cookie := a.Header.Get("Set-Cookie")
+	for _, part := range []string{"contest-session=", "HttpOnly", "SameSite=Lax"} {
+		if !strings.Contains(cookie, part) {
+			t.Errorf("the cookie %q has no %s", cookie, part)
+		}
+	}
+	if a := v.get("/api/session").json(t); a["authenticated"] != true || a["user"] != "admin" {
+		t.Errorf("the session is %v", a)
+	}
+	if a := v.post("/api/logout", map[string]any{}); a.Status != http.StatusOK {
+		t.Error(a)
+	}
+	if a := v.get("/api/submissions"); a.Status != http.StatusUnauthorized {
+		t.Errorf("after the logout: %s", a)
+	}
+	if a := v.post("/api/logout", map[string]any{}); a.Status != http.StatusOK {
+		t.Errorf("logging out twice: %s", a)
+	}
+}
+
+func TestBehindFlyTheCookieIsSecure(t *testing.T) {
+	cfg := &config{StateDir: t.TempDir(), AdminUser: "admin", AdminPassword: testPassword, FlyAppName: "x"}
+	a, err := openApp(t.Context(), cfg, newLogger(cfg, new(safeBuffer)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.close(context.Background())
+	r, _ := http.NewRequest("GET", "/", nil)
+	r.Header.Set("X-Forwarded-Proto", "https")
+	if m := a.sessions.manager(r); !m.Cookie.Secure || !strings.HasPrefix(m.Cookie.Name, "__Host-") {
+		t.Errorf("got the cookie %+v", m.Cookie)
+	}
+}
+
+// TestGuessingIsSlowedDownAndOthersAreNot runs on a clock of its own.
+func TestGuessingIsSlowedDownAndOthersAreNot(t *testing.T) {
+	wrong := func() (bool, error) { return false, nil }
+	right := func() (bool, error) { return true, nil }
+	synctest.Test(t, func(t *testing.T) {
+		th := newThrottle()
+		start := time.Now()
+		for range freeFailures {
+			th.try(t.Context(), "hall", wrong)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("the first wrong passwords took %s", took)
+		}
+		for range 5 {
+			th.try(t.Context(), "hall", wrong)
+		}
+		if took := time.Since(start); took != 5*failureEvery {
+			t.Errorf("five more took %s, want %s", took, 5*failureEvery)
+		}
+		began := time.Now()
+		if ok, err := th.try(t.Context(), "hall", right); !ok || err != nil || time.Since(began) != 0 {
+			t.Errorf("the right password behind the same address: %v, %v after %s", ok, err, time.Since(began))
+		}
+
+		// A flood is cut off, and forgotten later.
+		ctx, cancel := context.WithCancel(t.Context())
+		for range attemptsAtOnce {
+			go th.try(ctx, "flood", func() (bool, error) { <-ctx.Done(); return false, ctx.Err() })
+		}
+		synctest.Wait()
+		var p *problem
+		if _, err := th.try(ctx, "flood", right); !errors.As(err, &p) || p.Status != http.StatusTooManyRequests {
+			t.Errorf("one too many got %v", err)
+		}
+		cancel()
+		synctest.Wait()
+		<-time.After(time.Hour)
+		th.try(t.Context(), "other", right)
+		if n := len(th.addresses); n != 0 {
+			t.Errorf("%d addresses are remembered for ever", n)
+		}
+	})
+}
+
+func TestTheFirstPasswordIsMadeUpOnceAndStaysGood(t *testing.T) {
+	cfg := &config{StateDir: t.TempDir(), AdminUser: "admin"}
+	hash, madeUp, err := adminPassword(cfg)
+	if err != nil || len(madeUp) < 12 {
+		t.Fatalf("got %q, %v", madeUp, err)
+	}
+	again, shown, err := adminPassword(cfg)
+	if err != nil || again != hash || shown != "" {
+		t.Errorf("the second start has the hash %q, shows %q, %v", again, shown, err)
+	}
+	if info, err := os.Stat(passwordPath(cfg)); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("the hash is kept as %v, %v", info, err)
+	}
+	if err := os.WriteFile(passwordPath(cfg), []byte("rubbish"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := adminPassword(cfg); err == nil || !strings.Contains(err.Error(), "delete it") {
+		t.Errorf("a damaged hash gives %v, want what to do", err)
+	}
+}
