@@ -1,0 +1,85 @@
+// What a page gives the client, as a test wants it: a clock that stands still,
+// sockets that do what they are told, a document that can be hidden.
+
+/** A socket that never does anything by itself; not even close() ends it. */
+class FakeWebSocket extends EventTarget {
+  sent = [];
+  closing = false;
+
+  constructor(url, protocol) {
+    super();
+    Object.assign(this, { url, protocol });
+  }
+  send(data) {
+    this.sent.push(data);
+  }
+  close() {
+    this.closing = true; // and hangs
+  }
+
+  get frames() {
+    return this.sent.map((data) => JSON.parse(data));
+  }
+  open() {
+    this.dispatchEvent(new Event("open"));
+  }
+  receive(...frames) {
+    for (const f of frames) this.receiveText(JSON.stringify(f));
+  }
+  receiveText(data) {
+    this.dispatchEvent(Object.assign(new Event("message"), { data }));
+  }
+  end(code = 1006, reason = "") {
+    this.dispatchEvent(Object.assign(new Event("close"), { code, reason }));
+  }
+}
+
+/**
+ * browser puts a window and a document into place until the test ends.
+ * @param {import("node:test").TestContext} t
+ */
+export function browser(t) {
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1795543200000 });
+  const random = t.mock.method(Math, "random", () => 0.5);
+  const window = new EventTarget();
+  const document = new EventTarget();
+  document.visibilityState = "visible";
+  globalThis.addEventListener = window.addEventListener.bind(window);
+  globalThis.document = document;
+  t.after(() => {
+    delete globalThis.addEventListener;
+    delete globalThis.document;
+  });
+  const sockets = [];
+  return {
+    sockets,
+    get socket() {
+      return sockets.at(-1);
+    },
+    WebSocket: class extends FakeWebSocket {
+      constructor(url, protocol) {
+        super(url, protocol);
+        sockets.push(this);
+      }
+    },
+    tick: (ms) => t.mock.timers.tick(ms),
+    setRandom: (value) => random.mock.mockImplementation(() => value),
+    window: (type) => window.dispatchEvent(new Event(type)),
+    document: (type) => document.dispatchEvent(new Event(type)),
+    show(visible) {
+      document.visibilityState = visible ? "visible" : "hidden";
+      document.dispatchEvent(new Event("visibilitychange"));
+    },
+  };
+}
+
+/** A Storage for what a tab keeps. */
+export function tabStorage() {
+  const items = new Map();
+  return {
+    items,
+    getItem: (key) => items.get(key) ?? null,
+    setItem: (key, value) => void items.set(key, value),
+    removeItem: (key) => void items.delete(key),
+  };
+}
