@@ -292,7 +292,7 @@ func TestJavaScriptClientOnARealHub(t *testing.T) {
 	l.stop()
 	hub, topic = newHub(1, 2, 5, 6, 9)
 	l.serve(hub)
-	c.until(Live) // and nothing is told twice
+	c.until(Live)                   // and nothing is told twice
 	topic.Publish(10, "<é \u2028>") // among characters that JSON in a script must watch
 	if e := c.next(); e.Position.Offset != 10 || !jsonEqual(e.Data, `"<é \u2028>"`) {
 		t.Errorf("got %s", e)
