@@ -26,7 +26,7 @@ func (a *app) winnersPage(w http.ResponseWriter, r *http.Request) error {
 func (a *app) adminPage(w http.ResponseWriter, r *http.Request) error {
 	user := a.sessions.user(r)
 	if user == "" {
-		return a.render(w, "admin", web.LoginPage())
+		return a.render(w, "login", web.LoginPage())
 	}
 	state, at := a.store.State()
 	return a.render(w, "admin", web.AdminPage(at.Epoch, at.Seq, user, contest.StaffSnapshot(state)))
