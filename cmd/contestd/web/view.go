@@ -122,7 +122,7 @@ func LoginPage() any {
 		Title:   "Organiser · Ink Contest",
 		Name:    "login",
 		Script:  "login.js",
-		Modules: []string{"page.js", "words.js"},
+		Modules: []string{"page.js", "api.js"},
 	}
 }
 
@@ -138,7 +138,7 @@ func AdminPage(epoch string, seq uint64, user string, view contest.StaffView) an
 			Title:   "Organiser · Ink Contest",
 			Name:    "admin",
 			Script:  "admin.js",
-			Modules: []string{"page.js", "connection.js", "words.js", "staff-model.js", "api.js", "viewer.js"},
+			Modules: []string{"page.js", "connection.js", "words.js", "staff-model.js", "categories.js", "api.js", "viewer.js"},
 			Data:    data{epoch, seq, view},
 		},
 		User: user,
