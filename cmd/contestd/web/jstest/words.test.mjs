@@ -28,6 +28,7 @@ test("time, places and counts", () => {
   assert.equal(newEntries(1), "1 new entry");
   assert.equal(newEntries(3), "3 new entries");
   assert.equal(saving(0.629), "Saving… 62 %");
+  assert.equal(saving(1), "Saving… 99 %");
   assert.equal(clock(new Date(2026, 0, 1, 9, 5).getTime()), "09:05");
 });
 

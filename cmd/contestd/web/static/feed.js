@@ -46,6 +46,7 @@ function select(id) {
   waiting.clear();
   wall.element.setAttribute("aria-labelledby", `tab-${category}`);
   draw();
+  document.getElementById(`tab-${category}`)?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 /** @param {boolean} [moving] new cards slide in */

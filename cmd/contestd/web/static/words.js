@@ -36,8 +36,11 @@ export const count = (n, one, many) => `${n} ${n === 1 ? one : many}`;
 /** @param {number} n */
 export const newEntries = (n) => count(n, "new entry", "new entries");
 
-/** @param {number} share 0 to 1 */
-export const saving = (share) => `Saving… ${Math.floor(share * 100)} %`;
+/**
+ * Sent is not saved: 100 % is for what the server has acknowledged.
+ * @param {number} share 0 to 1
+ */
+export const saving = (share) => `Saving… ${Math.min(99, Math.floor(share * 100))} %`;
 
 /** @param {number} at milliseconds since 1970 */
 export function clock(at) {
