@@ -1,1 +1,42 @@
+// Package uploads takes photos from strangers and keeps them in a folder.
+//
+// [OpenDir] opens the folder, [Dir.Accept] reads one photo and returns when it
+// is clean and on disk, [Dir.Handler] serves the photos to browsers. Whatever
+// came in, what is stored is a new JPEG made from the pixels alone, upright,
+// under the SHA-256 of its own bytes.
+//
+// # Promises
+//
+//   - What Accept returned is there after a crash, a kill or a power cut. What
+//     it refused, or was interrupted in, leaves nothing behind.
+//   - Nothing but pixels survives: no GPS position, no camera, no thumbnail, no
+//     bytes before or after the picture, whatever the name or type it came with.
+//   - Only what decodes to its end is a photo: JPEG, PNG, WebP, and the first
+//     frame of a GIF. Size is checked before anything is allocated.
+//   - Pictures that are decoded at once never hold more than
+//     Options.DecodeBytes. The garbage collector may let the heap reach twice
+//     that; set GOMEMLIMIT to bound it further.
+//   - The same photo sent twice is stored once. A photo never changes under its
+//     id, so that browsers keep it for ever.
+//   - Photos are refused before the disk is full ([ErrDiskFull]), and taken
+//     again by themselves when there is room.
+//
+// # Not promised
+//
+//   - Transparency is laid on white, animation is lost, colour profiles are not
+//     applied, and JPEG is lossy: this is no archive of originals.
+//   - The id is that of the stored bytes. Another version of Go may encode a
+//     photo differently and then store it again under another id.
+//   - Where a side is odd, turning a photo may move its colours, not its
+//     brightness, by one pixel.
+//   - What a browser or a cache already has stays there after [Dir.Delete].
+//   - One process at a time, on a local file system (Unix).
+//
+// # On disk
+//
+//	<id>.jpg          a photo; sha256sum prints its name
+//	w400/<id>.jpg     made when first asked for, and remade when missing;
+//	w800/  w1600/     the same, wider
+//	deleted/<id>      a photo that was deleted on purpose, and when
+//	.*                being written; OpenDir removes what a crash left
 package uploads

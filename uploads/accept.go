@@ -1,0 +1,225 @@
+package uploads
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// Accept reads one photo to its end, checks it, and stores what it shows. When
+// it returns without an error the photo is on disk; otherwise nothing of it is.
+//
+// It returns ErrTooLarge, ErrTooManyPixels, ErrTooHeavy, ErrUnsupportedType,
+// ErrNotAnImage or ErrDiskFull for what the sender should hear. An error of r
+// or of ctx comes wrapped, to be found with errors.As and errors.Is; anything
+// else is a fault of the disk. ErrClosed means that the folder was closed.
+//
+// A picture waits while others fill Options.DecodeBytes; ctx ends the wait, and
+// everything else but a Read of r.
+func (d *Dir) Accept(ctx context.Context, r io.Reader) (Photo, error) {
+	photo, err := d.accept(ctx, r)
+	err = diskError(err)
+	switch {
+	case err == nil:
+		d.counts.accepted.Add(1)
+		return photo, nil
+	case isRefusal(err):
+		d.counts.refused.Add(1)
+		return Photo{}, err
+	}
+	d.counts.failed.Add(1)
+	if errors.Is(err, ErrClosed) {
+		return Photo{}, ErrClosed
+	}
+	return Photo{}, fmt.Errorf("uploads: accept: %w", err)
+}
+
+func (d *Dir) accept(ctx context.Context, r io.Reader) (Photo, error) {
+	if err := d.room(d.options.MaxBytes); err != nil {
+		return Photo{}, err
+	}
+	received, err := d.spool()
+	if err != nil {
+		return Photo{}, err
+	}
+	defer received.Close()
+	size, err := d.receive(ctx, received, r)
+	if err != nil {
+		return Photo{}, err
+	}
+	picture, err := examine(received, size, &d.options)
+	if err != nil {
+		return Photo{}, err
+	}
+
+	// The clean photo goes through a file of its own: its name is not known
+	// before its last byte, and memory is for pixels.
+	clean, err := d.spool()
+	if err != nil {
+		return Photo{}, err
+	}
+	defer clean.Close()
+	photo, err := d.clean(ctx, clean, picture)
+	if err != nil {
+		return Photo{}, err
+	}
+	if err := d.store(ctx, &photo, clean); err != nil {
+		return Photo{}, err
+	}
+	return photo, nil
+}
+
+const spoolPrefix = "spool-"
+
+// spool opens a file without a name: it goes when it is closed, however that
+// comes about.
+func (d *Dir) spool() (*os.File, error) {
+	if err := d.options.step("spool"); err != nil {
+		return nil, err
+	}
+	if err := d.enter(); err != nil {
+		return nil, err
+	}
+	defer d.leave()
+	name := tempPrefix + spoolPrefix + rand.Text()
+	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, filePerm)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.root.Remove(name); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// receive copies what is sent, up to the limit, and returns its size.
+func (d *Dir) receive(ctx context.Context, to *os.File, r io.Reader) (int64, error) {
+	if err := d.options.step("receive"); err != nil {
+		return 0, err
+	}
+	in := &reader{ctx: ctx, r: r}
+	n, err := io.Copy(to, io.LimitReader(in, d.options.MaxBytes+1))
+	switch {
+	case in.err != nil:
+		return 0, in.err
+	case err != nil:
+		return 0, err
+	case n > d.options.MaxBytes:
+		return 0, refuse(ErrTooLarge, fmt.Sprintf("The photo is larger than %s. Send a smaller one.", inMB(d.options.MaxBytes)), nil)
+	}
+	return n, nil
+}
+
+// inMB writes a limit as people know it.
+func inMB(n int64) string {
+	if n < 1<<20 {
+		return fmt.Sprintf("%d kB", n>>10)
+	}
+	return fmt.Sprintf("%d MB", n>>20)
+}
+
+// clean decodes a picture and writes it anew. The memory for it is held until
+// it returns.
+func (d *Dir) clean(ctx context.Context, to *os.File, p *picture) (Photo, error) {
+	if err := d.budget.take(ctx, p.cost); err != nil {
+		return Photo{}, err
+	}
+	defer d.budget.give(p.cost)
+	m, err := p.decode(ctx)
+	if err != nil {
+		return Photo{}, err
+	}
+	if err := d.options.step("encode"); err != nil {
+		return Photo{}, err
+	}
+	hash := sha256.New()
+	if err := encode(ctx, io.MultiWriter(to, hash), m); err != nil {
+		return Photo{}, err
+	}
+	size, err := to.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return Photo{}, err
+	}
+	return Photo{
+		ID:     PhotoID(hex.EncodeToString(hash.Sum(nil))),
+		Width:  m.Bounds().Dx(),
+		Height: m.Bounds().Dy(),
+		Bytes:  size,
+		Taken:  time.Now(),
+	}, nil
+}
+
+// store gives a clean photo its name: contents synced, renamed, folder synced.
+func (d *Dir) store(ctx context.Context, photo *Photo, clean io.ReadSeeker) error {
+	if err := d.enter(); err != nil {
+		return err
+	}
+	defer d.leave()
+	if err := d.checkRoom(photo.Bytes); err != nil {
+		return err
+	}
+	if _, err := clean.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	if err := d.options.step("create"); err != nil {
+		return err
+	}
+	file, err := d.pending(photo.ID.file())
+	if err != nil {
+		return err
+	}
+	defer file.Cleanup()
+	if err := d.options.step("write"); err != nil {
+		return err
+	}
+	if _, err := io.Copy(file, clean); err != nil {
+		return err
+	}
+	if err := d.options.step("sync"); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil { // here, so that photos do not wait for each other's
+		return err
+	}
+
+	d.names.Lock()
+	defer d.names.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if info, err := d.root.Lstat(photo.ID.file()); err == nil && info.Mode().IsRegular() && info.Size() == photo.Bytes {
+		d.counts.again.Add(1)
+		// The grace time of Sweep starts anew.
+		return d.root.Chtimes(photo.ID.file(), time.Time{}, photo.Taken)
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := d.options.step("rename"); err != nil {
+		return err
+	}
+	if err := file.CloseAtomicallyReplace(); err != nil {
+		return err
+	}
+	err = d.options.step("sync folder")
+	if err == nil {
+		err = d.self.Sync()
+	}
+	if err == nil {
+		err = d.unbury(photo.ID)
+	}
+	if err != nil {
+		// Nobody may take it for durable, and the next try must write it again.
+		return errors.Join(err, d.root.Remove(photo.ID.file()))
+	}
+	d.counts.photos.Add(1)
+	d.counts.bytes.Add(uint64(photo.Bytes))
+	return nil
+}

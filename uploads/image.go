@@ -1,0 +1,236 @@
+package uploads
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"image"
+	"image/color"
+	"image/gif"
+	"image/jpeg"
+	"image/png"
+	"io"
+
+	"golang.org/x/image/webp"
+)
+
+// jpegQuality of what is stored. At 90 a photo from a phone keeps about its
+// size, and nobody sees that it was encoded again.
+const jpegQuality = 90
+
+// picture is a file that may be a photo, and what is known of it.
+type picture struct {
+	file          io.ReaderAt
+	size          int64 // bytes
+	format        format
+	width, height int         // pixels, as stored in the file
+	turn          orientation // how to turn it upright
+	cost          int64       // bytes held while it is worked on
+}
+
+// section returns a reader of the whole file.
+func (p *picture) section() *io.SectionReader { return io.NewSectionReader(p.file, 0, p.size) }
+
+// examine learns what can be known of a file without decoding it, and refuses
+// what must not be decoded.
+func examine(file io.ReaderAt, size int64, o *Options) (*picture, error) {
+	p := &picture{file: file, size: size}
+	head := make([]byte, sniffBytes)
+	n, err := file.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	head = head[:n]
+	if p.format, err = sniff(head); err != nil {
+		return nil, err
+	}
+	// A WebP that claims to be longer than it is would make its decoder
+	// allocate for the claim.
+	if p.format == formatWebP && 8+int64(binary.LittleEndian.Uint32(head[4:])) > size {
+		return nil, refuse(ErrNotAnImage, "", io.ErrUnexpectedEOF)
+	}
+
+	var config image.Config
+	r := bufio.NewReader(p.section())
+	switch p.format {
+	case formatJPEG:
+		config, err = jpeg.DecodeConfig(r)
+	case formatPNG:
+		config, err = png.DecodeConfig(r)
+	case formatGIF:
+		config, err = gif.DecodeConfig(r)
+	case formatWebP:
+		config, err = webp.DecodeConfig(r)
+	}
+	if err != nil {
+		return nil, refuse(ErrNotAnImage, "", err)
+	}
+	p.width, p.height = config.Width, config.Height
+	if p.width < 1 || p.height < 1 {
+		return nil, refuse(ErrNotAnImage, "", fmt.Errorf("%d x %d pixels", p.width, p.height))
+	}
+	if max(p.width, p.height) > o.MaxSide || int64(p.width)*int64(p.height) > o.MaxPixels {
+		return nil, refuse(ErrTooManyPixels,
+			fmt.Sprintf("The photo has too many pixels. Send one of at most %d megapixels, and %d on a side.", o.MaxPixels/1_000_000, o.MaxSide),
+			fmt.Errorf("%d x %d", p.width, p.height))
+	}
+
+	p.turn = readOrientation(p)
+	if p.cost, err = cost(p); err != nil {
+		return nil, refuse(ErrNotAnImage, "", err)
+	}
+	if p.cost > o.DecodeBytes {
+		return nil, refuse(ErrTooHeavy, "", fmt.Errorf("%d bytes", p.cost))
+	}
+	return p, nil
+}
+
+// decode returns the picture upright and opaque, as one of the types that
+// image/jpeg encodes without asking for each pixel, or a palette. The caller
+// holds p.cost of the budget.
+func (p *picture) decode(ctx context.Context) (_ image.Image, err error) {
+	// The decoders meet what strangers made up. One that panics must cost this
+	// photo, not the server.
+	defer func() {
+		if v := recover(); v != nil {
+			err = refuse(ErrNotAnImage, "", fmt.Errorf("the decoder panicked: %v", v))
+		}
+	}()
+	in := &reader{ctx: ctx, r: p.section()}
+	r := bufio.NewReaderSize(in, 32<<10)
+	var m image.Image
+	switch p.format {
+	case formatJPEG:
+		m, err = jpeg.Decode(r)
+	case formatPNG:
+		m, err = png.Decode(r)
+	case formatGIF:
+		m, err = gif.Decode(r) // the first frame
+	case formatWebP:
+		m, err = webp.Decode(r)
+	}
+	switch {
+	case in.err != nil:
+		return nil, in.err // the context or the disk, not the photo
+	case err != nil:
+		return nil, refuse(ErrNotAnImage, "", err)
+	case m.Bounds().Empty():
+		return nil, refuse(ErrNotAnImage, "", errors.New("no pixels"))
+	}
+	return turned(flatten(m), p.turn), nil
+}
+
+// flatten lays a picture on white and brings it to eight bits, in its own
+// memory where it can: each written pixel is at or before the one just read.
+func flatten(m image.Image) image.Image {
+	switch m := m.(type) {
+	case *image.Paletted:
+		for i, c := range m.Palette {
+			m.Palette[i] = onWhite(c)
+		}
+		return m
+	case *image.NRGBA:
+		for i := 0; i+4 <= len(m.Pix); i += 4 {
+			p := m.Pix[i : i+4 : i+4]
+			a := uint32(p[3])
+			if a == 0xff {
+				continue
+			}
+			for j := range 3 {
+				p[j] = uint8((uint32(p[j])*a + 0xff*(0xff-a) + 0x7f) / 0xff)
+			}
+			p[3] = 0xff
+		}
+		return &image.RGBA{Pix: m.Pix, Stride: m.Stride, Rect: m.Rect}
+	case *image.NRGBA64:
+		return flatten(&image.NRGBA{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect})
+	case *image.RGBA64: // opaque: image/png gives NRGBA64 where there is alpha
+		return &image.RGBA{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
+	case *image.Gray16:
+		return &image.Gray{Pix: highBytes(m.Pix), Stride: m.Stride / 2, Rect: m.Rect}
+	case *image.CMYK:
+		for i := 0; i+4 <= len(m.Pix); i += 4 {
+			p := m.Pix[i : i+4 : i+4]
+			p[0], p[1], p[2] = color.CMYKToRGB(p[0], p[1], p[2], p[3])
+			p[3] = 0xff
+		}
+		return &image.RGBA{Pix: m.Pix, Stride: m.Stride, Rect: m.Rect}
+	case *image.NYCbCrA:
+		if m.Opaque() {
+			return &m.YCbCr
+		}
+		return packed(m)
+	}
+	return m // *image.YCbCr, *image.Gray, *image.RGBA
+}
+
+// highBytes keeps the first of every two bytes.
+func highBytes(pix []byte) []byte {
+	n := len(pix) / 2
+	for i := range n {
+		pix[i] = pix[2*i]
+	}
+	return pix[:n]
+}
+
+// packed copies a picture to RGBA, laid on white.
+func packed(m image.Image) *image.RGBA {
+	b := m.Bounds()
+	dst := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
+	for y := range b.Dy() {
+		row := dst.Pix[y*dst.Stride:]
+		for x := range b.Dx() {
+			c := onWhite(m.At(b.Min.X+x, b.Min.Y+y))
+			row[4*x], row[4*x+1], row[4*x+2], row[4*x+3] = c.R, c.G, c.B, 0xff
+		}
+	}
+	return dst
+}
+
+// onWhite returns a colour as it is on white paper.
+func onWhite(c color.Color) color.RGBA {
+	r, g, b, a := c.RGBA() // multiplied with alpha, 16 bits
+	return color.RGBA{uint8((r + 0xffff - a) >> 8), uint8((g + 0xffff - a) >> 8), uint8((b + 0xffff - a) >> 8), 0xff}
+}
+
+// encode writes what is stored: pixels, and no word about them.
+func encode(ctx context.Context, w io.Writer, m image.Image) error {
+	return jpeg.Encode(writer{ctx, w}, m, &jpeg.Options{Quality: jpegQuality})
+}
+
+// reader stops when the context ends. It keeps the error that a decoder would
+// make its own.
+type reader struct {
+	ctx context.Context
+	r   io.Reader
+	err error // the first one, io.EOF excepted
+}
+
+func (r *reader) Read(b []byte) (int, error) {
+	if r.err == nil {
+		r.err = r.ctx.Err()
+	}
+	if r.err != nil {
+		return 0, r.err
+	}
+	n, err := r.r.Read(b)
+	if err != nil && err != io.EOF {
+		r.err = err
+	}
+	return n, err
+}
+
+// writer stops when the context ends.
+type writer struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (w writer) Write(b []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.w.Write(b)
+}
