@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"image"
 	"image/color"
 	"image/jpeg"
@@ -145,4 +146,23 @@ func do(d *uploads.Dir, method, target string, headers ...string) *http.Response
 	w := httptest.NewRecorder()
 	d.Handler().ServeHTTP(w, r)
 	return w.Result()
+}
+
+// removeGrave forgets that a photo was deleted.
+func removeGrave(t testing.TB, dir string, id uploads.PhotoID) {
+	t.Helper()
+	if err := os.Remove(filepath.Join(dir, "deleted", string(id))); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// removeWidths removes the narrower copies of a photo.
+func removeWidths(t testing.TB, dir string, id uploads.PhotoID) {
+	t.Helper()
+	for _, w := range uploads.Widths() {
+		name := filepath.Join(dir, fmt.Sprint("w", w), string(id)+".jpg")
+		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
 }

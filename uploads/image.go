@@ -133,15 +133,7 @@ func flatten(m image.Image) image.Image {
 		return m
 	case *image.NRGBA:
 		for i := 0; i+4 <= len(m.Pix); i += 4 {
-			p := m.Pix[i : i+4 : i+4]
-			a := uint32(p[3])
-			if a == 0xff {
-				continue
-			}
-			for j := range 3 {
-				p[j] = uint8((uint32(p[j])*a + 0xff*(0xff-a) + 0x7f) / 0xff)
-			}
-			p[3] = 0xff
+			layOnWhite(m.Pix[i : i+4 : i+4])
 		}
 		return &image.RGBA{Pix: m.Pix, Stride: m.Stride, Rect: m.Rect}
 	case *image.NRGBA64:
@@ -161,7 +153,7 @@ func flatten(m image.Image) image.Image {
 		if m.Opaque() {
 			return &m.YCbCr
 		}
-		return packed(m)
+		return packed(&m.YCbCr, m.A, m.AStride)
 	}
 	return m // *image.YCbCr, *image.Gray, *image.RGBA
 }
@@ -175,18 +167,35 @@ func highBytes(pix []byte) []byte {
 	return pix[:n]
 }
 
-// packed copies a picture to RGBA, laid on white.
-func packed(m image.Image) *image.RGBA {
-	b := m.Bounds()
-	dst := image.NewRGBA(image.Rect(0, 0, b.Dx(), b.Dy()))
-	for y := range b.Dy() {
-		row := dst.Pix[y*dst.Stride:]
-		for x := range b.Dx() {
-			c := onWhite(m.At(b.Min.X+x, b.Min.Y+y))
-			row[4*x], row[4*x+1], row[4*x+2], row[4*x+3] = c.R, c.G, c.B, 0xff
+// packed copies a picture to RGBA, laid on white by its alpha unless that is
+// nil. Pictures begin at 0, 0 here.
+func packed(m *image.YCbCr, alpha []byte, stride int) *image.RGBA {
+	dst := image.NewRGBA(m.Rect)
+	for y := range m.Rect.Dy() {
+		for x := range m.Rect.Dx() {
+			c := m.YCbCrAt(x, y)
+			p := dst.Pix[y*dst.Stride+4*x:][:4:4]
+			p[0], p[1], p[2] = color.YCbCrToRGB(c.Y, c.Cb, c.Cr)
+			p[3] = 0xff
+			if alpha != nil {
+				p[3] = alpha[y*stride+x]
+				layOnWhite(p)
+			}
 		}
 	}
 	return dst
+}
+
+// layOnWhite makes a pixel of red, green, blue and alpha opaque.
+func layOnWhite(p []byte) {
+	a := uint32(p[3])
+	if a == 0xff {
+		return
+	}
+	for i := range 3 {
+		p[i] = uint8((uint32(p[i])*a + 0xff*(0xff-a) + 0x7f) / 0xff)
+	}
+	p[3] = 0xff
 }
 
 // onWhite returns a colour as it is on white paper.

@@ -1,6 +1,7 @@
 package uploads
 
 import (
+	"fmt"
 	"image"
 	"io"
 
@@ -104,7 +105,7 @@ func turned(m image.Image, o orientation) image.Image {
 			ratio, ok = onItsSide(ratio)
 		}
 		if !ok {
-			return turned(packed(m), o)
+			return turned(packed(m, nil, 0), o)
 		}
 		cw, ch := chromaSize(m)
 		y := plane{m.Y, m.YStride, m.Rect.Dx(), m.Rect.Dy(), 1}.turn(o)
@@ -115,7 +116,7 @@ func turned(m image.Image, o orientation) image.Image {
 			SubsampleRatio: ratio, Rect: image.Rect(0, 0, y.w, y.h),
 		}
 	}
-	return turned(packed(m), o)
+	panic(fmt.Sprintf("uploads: flatten returned %T", m))
 }
 
 // onItsSide returns the ratio of a picture whose axes were swapped. Package
