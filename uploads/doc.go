@@ -14,8 +14,8 @@
 //   - Only what decodes to its end is a photo: JPEG, PNG, WebP, and the first
 //     frame of a GIF. Size is checked before anything is allocated.
 //   - Pictures that are decoded at once never hold more than
-//     Options.DecodeBytes. The garbage collector may let the heap reach twice
-//     that; set GOMEMLIMIT to bound it further.
+//     Options.DecodeBytes. With the garbage between two collections the process
+//     may grow to twice that; GOMEMLIMIT bounds it further.
 //   - The same photo sent twice is stored once. A photo never changes under its
 //     id, so that browsers keep it for ever.
 //   - Photos are refused before the disk is full ([ErrDiskFull]), and taken

@@ -137,7 +137,7 @@ func (d *Dir) scale(ctx context.Context, id PhotoID) error {
 	if err := d.budget.take(ctx, cost); err != nil {
 		return err
 	}
-	defer d.budget.give(cost)
+	defer d.giveBack(cost)
 	m, err := p.decode(ctx)
 	if err != nil {
 		return err
