@@ -150,11 +150,11 @@ func (d *Dir) clean(ctx context.Context, to *os.File, p *picture) (Photo, error)
 		return Photo{}, err
 	}
 	return Photo{
-		ID:     PhotoID(hex.EncodeToString(hash.Sum(nil))),
-		Width:  m.Bounds().Dx(),
-		Height: m.Bounds().Dy(),
-		Bytes:  size,
-		Taken:  time.Now(),
+		ID:         PhotoID(hex.EncodeToString(hash.Sum(nil))),
+		Width:      m.Bounds().Dx(),
+		Height:     m.Bounds().Dy(),
+		Bytes:      size,
+		AcceptedAt: time.Now(),
 	}, nil
 }
 
@@ -208,13 +208,17 @@ func (d *Dir) store(ctx context.Context, photo *Photo, clean io.ReadSeeker) erro
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if info, err := d.root.Lstat(photo.ID.file()); err == nil && info.Mode().IsRegular() && info.Size() == photo.Bytes {
+	there, err := d.root.Lstat(photo.ID.file())
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return err
+	case there.Size() == photo.Bytes:
 		d.counts.again.Add(1)
 		// The grace time of Sweep starts anew.
-		return d.root.Chtimes(photo.ID.file(), time.Time{}, photo.Taken)
-	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+		return d.root.Chtimes(photo.ID.file(), time.Time{}, photo.AcceptedAt)
 	}
+	damaged := err == nil // the one that is there: the new one takes its place
 	if err := d.options.step("rename"); err != nil {
 		return err
 	}
@@ -230,9 +234,14 @@ func (d *Dir) store(ctx context.Context, photo *Photo, clean io.ReadSeeker) erro
 	}
 	if err != nil {
 		// Nobody may take it for durable, and the next try must write it again.
+		if damaged {
+			d.counts.photos.Add(-1)
+		}
 		return errors.Join(err, d.root.Remove(photo.ID.file()))
 	}
-	d.counts.photos.Add(1)
+	if !damaged {
+		d.counts.photos.Add(1)
+	}
 	d.counts.bytes.Add(uint64(photo.Bytes))
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 // allocated for it. The first must hold the second where nothing is freed on the
 // way, and must not be far above, or photos are refused for nothing.
 func TestCostIsNotExceeded(t *testing.T) {
-	const w, h = 1000, 800
+	const w, h = 640, 480
 	nrgba64 := image.NewNRGBA64(image.Rect(0, 0, w, h))
 	cmyk := []part{{1, 1, 1, 9, 99}, {2, 1, 1, 9, 99}, {3, 1, 1, 9, 99}, {4, 1, 1, 9, 99}}
 	ycck := []part{{1, 2, 2, 9, 99}, {2, 1, 1, 9, 99}, {3, 1, 1, 9, 99}, {4, 2, 2, 9, 99}}

@@ -128,8 +128,8 @@ func (d *Dir) unbury(id PhotoID) error {
 // that a deletion was interrupted.
 func (d *Dir) erase(id PhotoID) error {
 	var files []string
-	for _, dir := range widthDirs() {
-		files = append(files, filepath.Join(dir, id.file()))
+	for _, width := range Widths() {
+		files = append(files, id.copy(width))
 	}
 	for _, name := range append(files, id.file()) {
 		if err := d.options.step("erase"); err != nil {

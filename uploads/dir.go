@@ -74,11 +74,14 @@ func OpenDir(path string, options *Options) (_ *Dir, err error) {
 	if d.graves, err = d.root.Open(graveDir); err != nil {
 		return nil, err
 	}
-	if err := d.tidy(); err != nil {
-		return nil, err
+	// A killed process may have renamed a photo, or made a tombstone, and not
+	// synced the folder.
+	for _, dir := range []*os.File{d.graves, d.self} {
+		if err := dir.Sync(); err != nil {
+			return nil, err
+		}
 	}
-	// A killed process may have renamed a photo and not synced the folder.
-	if err := d.self.Sync(); err != nil {
+	if err := d.tidy(); err != nil {
 		return nil, err
 	}
 	if d.options.free == nil {
@@ -208,7 +211,7 @@ func (d *Dir) Stat(id PhotoID) (Photo, error) {
 	if err != nil {
 		return Photo{}, fmt.Errorf("uploads: stat %s: %w", id, err)
 	}
-	return Photo{ID: id, Width: config.Width, Height: config.Height, Bytes: info.Size(), Taken: info.ModTime()}, nil
+	return Photo{ID: id, Width: config.Width, Height: config.Height, Bytes: info.Size(), AcceptedAt: info.ModTime()}, nil
 }
 
 // Walk gives the id of every photo, in no order. Photos that come or go

@@ -30,7 +30,7 @@ func TestOpenDirMakesTheFolderAndKeepsThePhotos(t *testing.T) {
 	}
 	defer d.Close()
 	got, err := d.Stat(p.ID)
-	if err != nil || got.ID != p.ID || got.Width != 64 || got.Height != 48 || got.Bytes != p.Bytes || got.Taken.IsZero() {
+	if err != nil || got.ID != p.ID || got.Width != 64 || got.Height != 48 || got.Bytes != p.Bytes || got.AcceptedAt.IsZero() {
 		t.Errorf("got %+v and %v, want %+v", got, err, p)
 	}
 	if s := d.Stats(); s.Photos != 1 || s.Accepted != 0 || s.FreeBytes == 0 {
@@ -144,6 +144,9 @@ func TestADamagedPhotoIsHealedByTheSameOne(t *testing.T) {
 	}
 	accept(t, d, photo)
 	files(t, path) // checks the hash
+	if s := d.Stats(); s.Photos != 1 || s.Again != 0 {
+		t.Errorf("got %+v, want one photo", s)
+	}
 }
 
 func TestAfterCloseEverythingIsErrClosed(t *testing.T) {

@@ -10,11 +10,11 @@ type PhotoID string
 
 // Photo is a photo in the folder.
 type Photo struct {
-	ID     PhotoID
-	Width  int       // pixels, upright
-	Height int       // pixels, upright
-	Bytes  int64     // as stored
-	Taken  time.Time // when it was last accepted
+	ID         PhotoID
+	Width      int       // pixels, upright
+	Height     int       // pixels, upright
+	Bytes      int64     // as stored
+	AcceptedAt time.Time // the last time, if it was sent several times
 }
 
 // valid tells whether id can be the name of a photo, and so is safe in a path.

@@ -27,7 +27,6 @@ func TestHandlerServesAPhotoAndNothingElse(t *testing.T) {
 		body           string // when it is a photo
 	}{
 		"the photo":              {"GET", "/" + id, nil, 200, string(all)},
-		"without a slash":        {"GET", "/" + id, nil, 200, string(all)},
 		"other queries":          {"GET", "/" + id + "?v=2", nil, 200, string(all)},
 		"its head":               {"HEAD", "/" + id, nil, 200, ""},
 		"the first bytes":        {"GET", "/" + id, []string{"Range", "bytes=0-9"}, 206, string(all[:10])},

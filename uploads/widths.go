@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,9 @@ func SrcSet(url string, width int) string {
 
 func widthDir(width int) string { return "w" + strconv.Itoa(width) }
 
+// copy returns the name of a copy of the photo in the folder.
+func (id PhotoID) copy(width int) string { return filepath.Join(widthDir(width), id.file()) }
+
 func widthDirs() []string {
 	var dirs []string
 	for _, w := range Widths() {
@@ -59,7 +63,7 @@ type scaled struct {
 // is missing, or the photo itself if that is no wider; own tells which. It
 // returns ErrUnknownPhoto, and otherwise what prevents the copy from being made.
 func (d *Dir) openWidth(ctx context.Context, id PhotoID, width int) (_ *os.File, own bool, err error) {
-	name := filepath.Join(widthDir(width), id.file())
+	name := id.copy(width)
 	for {
 		f, err := d.openFile(name)
 		if !errors.Is(err, ErrUnknownPhoto) {
@@ -113,9 +117,14 @@ func (d *Dir) scaleOnce(ctx context.Context, id PhotoID) error {
 	return s.err
 }
 
-// scale decodes a photo once and makes every copy that it is wide enough for,
-// each from the one before.
+// scale decodes a photo once and makes every copy that it is wide enough for
+// and that is missing, each from the one before.
 func (d *Dir) scale(ctx context.Context, id PhotoID) error {
+	missing := map[int]bool{}
+	for _, width := range Widths() {
+		_, err := d.root.Lstat(id.copy(width))
+		missing[width] = err != nil
+	}
 	f, err := d.Open(id)
 	if err != nil {
 		return err
@@ -128,6 +137,10 @@ func (d *Dir) scale(ctx context.Context, id PhotoID) error {
 	p, err := examine(f, info.Size(), &d.options)
 	if err != nil {
 		return err
+	}
+	maps.DeleteFunc(missing, func(width int, is bool) bool { return !is || width >= p.width })
+	if len(missing) == 0 {
+		return nil // made between our look and our turn
 	}
 	// The first step is in memory with the photo, at four bytes a pixel; those
 	// after it are at most a quarter. No photo that Accept takes reaches the whole
@@ -147,6 +160,9 @@ func (d *Dir) scale(ctx context.Context, id PhotoID) error {
 			continue
 		}
 		m = narrow(m, width)
+		if !missing[width] {
+			continue
+		}
 		if err := d.storeWidth(ctx, id, width, m); err != nil {
 			return err
 		}
@@ -185,7 +201,7 @@ func (d *Dir) storeWidth(ctx context.Context, id PhotoID, width int, m image.Ima
 	if err := d.checkRoom(0); err != nil {
 		return err
 	}
-	file, err := d.pending(filepath.Join(widthDir(width), id.file()))
+	file, err := d.pending(id.copy(width))
 	if err != nil {
 		return err
 	}
