@@ -4,7 +4,7 @@ GO ?= go
 FUZZTIME ?= 30s
 STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help test needs vet test-go test-js fuzz bench run
+.PHONY: help test needs vet test-go test-js types fuzz bench run
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -25,6 +25,12 @@ test-go: ## Go tests under the race detector, browser tests included
 
 test-js: ## tests of the JavaScript client and of the pages' modules
 	node --test reliablews/js/*.test.mjs cmd/contestd/web/jstest/*.test.mjs
+
+types: ## TypeScript reads the JavaScript client; npm fetches it into a temporary folder
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+		cp tools/package.json tools/package-lock.json "$$dir" && \
+		npm ci --silent --no-audit --no-fund --prefix "$$dir" && \
+		"$$dir/node_modules/.bin/tsc" --project reliablews/js
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	@for pkg in $$($(GO) list ./...); do \
