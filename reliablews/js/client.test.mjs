@@ -174,6 +174,41 @@ describe("waits between attempts", () => {
     assert.deepEqual(waits(b, c, 2), [1000, 2000]);
   });
 
+  test("do not begin anew after one that lasted without a welcome", (t) => {
+    const b = browser(t);
+    b.setRandom(0.999999);
+    const { c } = client(b);
+    assert.deepEqual(waits(b, c, 2), [1000, 2000]);
+    b.tick(9_000);
+    b.socket.open();
+    b.tick(9_000);
+    assert.deepEqual(waits(b, c, 1), [4000]);
+  });
+
+  test("begin anew when the page does", (t) => {
+    const b = browser(t);
+    b.setRandom(0.999999);
+    const { c } = client(b);
+    assert.deepEqual(waits(b, c, 2), [1000, 2000]);
+    c.close();
+    c.start();
+    assert.deepEqual(waits(b, c, 1), [1000]);
+  });
+
+  test("are not disturbed by what happens meanwhile", (t) => {
+    const b = browser(t);
+    const { c } = live(b);
+    b.socket.end();
+    const { state } = c;
+    b.window("offline");
+    b.show(false);
+    assert.equal(c.state, state);
+    b.tick(499);
+    assert.equal(c.state, state);
+    b.tick(1);
+    assert.deepEqual(c.state, { status: "waiting", reason: "hidden" });
+  });
+
   test("are those of the welcome", (t) => {
     const b = browser(t);
     b.setRandom(0.999999);
@@ -245,6 +280,15 @@ describe("a connection that has died silently", () => {
     assert.equal(c.state.status, "live");
     b.tick(1);
     assert.equal(c.state.status, "waiting");
+  });
+
+  test("is not asked before it is open", (t) => {
+    const b = browser(t);
+    const { c } = client(b);
+    b.window("online");
+    assert.equal(c.state.status, "connecting");
+    b.socket.open();
+    assert.equal(b.socket.sent.length, 1);
   });
 
   for (const [name, happens] of [
@@ -381,6 +425,18 @@ describe("the session", () => {
     b.tick(500);
     b.socket.open();
     assert.deepEqual(b.socket.frames[0], { t: "hello", topics: { feed: at(5) } });
+  });
+
+  test("is not kept by a client that was closed, which hears nothing any more", (t) => {
+    const b = browser(t);
+    const storage = tabStorage();
+    const { c } = live(b, { storage });
+    c.close();
+    b.window("pagehide");
+    b.window("pageshow");
+    assert.deepEqual(c.state, { status: "closed" });
+    assert.equal(storage.items.size, 0);
+    assert.equal(b.sockets.length, 1);
   });
 
   test("does without a storage that refuses", (t) => {

@@ -156,7 +156,6 @@ export class Client extends Target {
   }
 
   #dial() {
-    clearTimeout(this.#timer);
     if (hidden()) return this.#become({ status: "waiting", reason: "hidden" });
     this.#began = Date.now();
     this.#live = false;
@@ -179,7 +178,7 @@ export class Client extends Target {
       this.#watch(OPENING);
     });
     on("message", (e) => {
-      this.#watch(this.#live ? this.#timeout : OPENING);
+      this.#watch(this.#timeout);
       try {
         this.#handle(JSON.parse(e.data));
       } catch (e) {

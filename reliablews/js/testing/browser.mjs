@@ -4,6 +4,7 @@
 /** A socket that never does anything by itself; not even close() ends it. */
 class FakeWebSocket extends EventTarget {
   sent = [];
+  opened = false;
   closing = false;
 
   constructor(url, protocol) {
@@ -11,6 +12,7 @@ class FakeWebSocket extends EventTarget {
     Object.assign(this, { url, protocol });
   }
   send(data) {
+    if (!this.opened) throw new Error("InvalidStateError");
     this.sent.push(data);
   }
   close() {
@@ -21,6 +23,7 @@ class FakeWebSocket extends EventTarget {
     return this.sent.map((data) => JSON.parse(data));
   }
   open() {
+    this.opened = true;
     this.dispatchEvent(new Event("open"));
   }
   receive(...frames) {
