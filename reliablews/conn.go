@@ -356,16 +356,25 @@ func (s *subscription) place(at *Position, reason string) {
 	}
 }
 
-// startWithGap starts at the oldest message held and says what is missing.
+// startWithGap starts at the oldest message held, or, for one who is ahead and
+// has seen those, at the newest, and says what is missing.
 func (s *subscription) startWithGap(at *Position, reason string) {
-	state := s.topic.begin(nil)
+	state := s.topic.begin(at)
+	if state.Resumed { // the topic has caught up just now
+		s.start(at.Offset, nil)
+		return
+	}
+	from := state.Oldest
+	if state.Reason == reasonAhead {
+		from = state.Offset
+	}
 	s.conn.hub.counts.gaps.Add(1)
 	var known uint64
 	if at.Epoch == state.Epoch {
 		known = at.Offset
 	}
-	s.start(state.Oldest, wireFrame(serverFrame{
-		T: "gap", S: s.topic.name, E: state.Epoch, O: state.Oldest, P: known, Reason: reason,
+	s.start(from, wireFrame(serverFrame{
+		T: "gap", S: s.topic.name, E: state.Epoch, O: from, P: known, Reason: reason,
 	}))
 }
 
