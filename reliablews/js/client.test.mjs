@@ -487,8 +487,11 @@ describe("the end of a connection", () => {
     test(`with ${code} is for ever, until the page starts again`, (t) => {
       const b = browser(t);
       const { c } = live(b);
+      const told = [];
+      c.addEventListener("refused", (e) => told.push(c.state.status, e.detail));
       b.socket.end(code, "no");
       assert.deepEqual(c.state, { status: "refused", reason: "no", code });
+      assert.deepEqual(told, ["refused", { reason: "no", code }]);
       b.tick(3_600_000);
       b.window("online");
       b.show(true);

@@ -29,7 +29,7 @@
  * waiting: to connect again at `retryAt`, in milliseconds as Date.now() counts;
  * without it, until the page is visible. `reason` says why it is not connected.
  * refused: the server does not want this client back; only start() tries again.
- * `code` is the close code.
+ * `code` is the close code. An event "refused" follows.
  * @typedef {{
  *   status: "closed" | "connecting" | "live" | "waiting" | "refused",
  *   denied?: string[], retryAt?: number, reason?: string, code?: number,
@@ -38,6 +38,7 @@
  * @typedef {{
  *   message: CustomEvent<Message>, snapshot: CustomEvent<Message>,
  *   gap: CustomEvent<Gap>, state: CustomEvent<State>,
+ *   refused: CustomEvent<{ reason: string, code: number }>,
  * }} Events
  *
  * @typedef {{
@@ -266,7 +267,10 @@ export class Client extends Target {
   #lost(/** @type {string} */ reason, code = 0) {
     const lasted = this.#live && Date.now() - this.#began >= STABLE;
     this.#drop();
-    if (FINAL.includes(code)) return this.#stop({ status: "refused", reason, code });
+    if (FINAL.includes(code)) {
+      this.#stop({ status: "refused", reason, code });
+      return this.#tell("refused", { reason, code });
+    }
     if (code === TAKEN_OVER) this.#session = this.#token = undefined;
     if (lasted) this.#wait = this.#backoff.start;
     // Full jitter: clients that were cut off together do not come back
