@@ -365,8 +365,10 @@ func (s *subscription) startWithGap(at *Position, reason string) {
 		return
 	}
 	from := state.Oldest
-	if state.Reason == reasonAhead {
-		from = state.Offset
+	if reason == reasonAhead { // still, or overtaken by more than is held
+		if reason = state.Reason; reason == reasonAhead {
+			from = state.Offset
+		}
 	}
 	s.conn.hub.counts.gaps.Add(1)
 	var known uint64
