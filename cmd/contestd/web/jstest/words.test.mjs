@@ -11,6 +11,8 @@ test("the connection is always in words", () => {
   assert.deepEqual(say({}), { kind: "live", text: "Live", action: "" });
   assert.deepEqual(say({ status: "waiting", retryAt: now + 3200 }), { kind: "waiting", text: "Reconnecting in 4 s", action: "try now" });
   assert.equal(say({ status: "waiting", retryAt: now - 50 }).text, "Reconnecting in 1 s");
+  assert.equal(say({ status: "waiting" }).text, "Reconnecting…", "a page that nobody looks at waits without end");
+  assert.equal(say({ status: "refused" }).action, "load again");
   assert.equal(say({ status: "connecting" }).text, "Reconnecting…");
   assert.equal(say({ status: "connecting", before: false }).text, "Connecting…");
   assert.deepEqual(say({ status: "waiting", online: false }), { kind: "offline", text: "Offline, showing 21:04", action: "try now" });

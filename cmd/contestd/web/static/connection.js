@@ -21,7 +21,7 @@ export function follow(topic, from, on) {
   const text = $("connection-text");
   const retry = $("connection-retry");
   const now = {
-    status: /** @type {"connecting"|"live"|"waiting"} */ ("connecting"),
+    status: /** @type {"closed"|"connecting"|"live"|"waiting"|"refused"} */ ("connecting"),
     retryAt: /** @type {number|undefined} */ (undefined),
     online: navigator.onLine,
     seen: Date.now(),
@@ -68,21 +68,14 @@ export function follow(topic, from, on) {
     if (denied?.includes(topic)) on.denied?.();
     else on.live?.();
   });
-  client.addEventListener("refused", () => {
-    // The server speaks another version by now: only a new page helps.
-    now.missed = true;
-    show();
-  });
-
   retry.addEventListener("click", () => {
-    if (now.missed) location.reload();
+    if (now.missed || now.status === "refused") location.reload();
     else client.retryNow();
   });
   for (const event of ["online", "offline"]) {
     addEventListener(event, () => {
       now.online = navigator.onLine;
       show();
-      if (now.online && now.status === "waiting") client.retryNow();
     });
   }
   setInterval(() => {

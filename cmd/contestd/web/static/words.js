@@ -51,7 +51,7 @@ export function clock(at) {
 /**
  * The connection in words.
  * @param {object} c
- * @param {"connecting"|"live"|"waiting"} c.status
+ * @param {"closed"|"connecting"|"live"|"waiting"|"refused"} c.status
  * @param {number} [c.retryAt] when the next attempt is, milliseconds since 1970
  * @param {boolean} c.online what the browser says of the network
  * @param {number} c.seen when the page last was live, milliseconds since 1970
@@ -63,10 +63,11 @@ export function clock(at) {
  */
 export function connection(c, now) {
   if (c.missed) return { kind: "missed", text: "Some updates were missed", action: "load again" };
+  if (c.status === "refused") return { kind: "missed", text: "This page is out of date", action: "load again" };
   if (c.status === "live") return { kind: "live", text: "Live", action: "" };
   if (!c.online) return { kind: "offline", text: `Offline, showing ${clock(c.seen)}`, action: "try now" };
-  if (c.status === "waiting") {
-    const seconds = Math.max(1, Math.ceil(((c.retryAt ?? now) - now) / 1000));
+  if (c.status === "waiting" && c.retryAt !== undefined) {
+    const seconds = Math.max(1, Math.ceil((c.retryAt - now) / 1000));
     return { kind: "waiting", text: `Reconnecting in ${seconds} s`, action: "try now" };
   }
   return { kind: "connecting", text: c.before ? "Reconnecting…" : "Connecting…", action: "" };
