@@ -3,6 +3,7 @@ package web
 import (
 	"fmt"
 	"html/template"
+	"strings"
 	"time"
 
 	"github.com/contestkit/contestkit/contest"
@@ -148,9 +149,29 @@ func AdminPage(epoch string, seq uint64, user string, view contest.StaffView) an
 func (p *Pages) funcs() template.FuncMap {
 	return template.FuncMap{
 		"static": p.url,
+		"srcset": srcset,
 		"card":   func() card { return card{} }, // the blank that scripts copy
 		"place":  func() place { return place{} },
 	}
+}
+
+// srcset offers a photo of this server in the widths that package uploads
+// keeps, so that a phone loads no more than it shows. width is the photo's own
+// in pixels, 0 when it is not known. Photos elsewhere have no narrower copies.
+func srcset(url string, width int) string {
+	if !strings.HasPrefix(url, "/uploads/") {
+		return ""
+	}
+	var list []string
+	for _, w := range []int{400, 800, 1600} {
+		if width == 0 || w < width {
+			list = append(list, fmt.Sprintf("%s?w=%d %dw", url, w, w))
+		}
+	}
+	if width > 0 {
+		list = append(list, fmt.Sprintf("%s %dw", url, width))
+	}
+	return strings.Join(list, ", ")
 }
 
 // ago says how long ago something was, as ago of words.js does.

@@ -268,6 +268,19 @@ func TestDevReadsTheCheckout(t *testing.T) {
 	}
 }
 
+func TestPhotosComeInTheWidthThatThePhoneNeeds(t *testing.T) {
+	view := publicView()
+	page := render(t, load(t), "feed", web.FeedPage("e", 1, view))
+	if want := `srcset="/uploads/a.jpg?w=400 400w, /uploads/a.jpg 800w" src="/uploads/a.jpg"`; !strings.Contains(page, want) {
+		t.Errorf("the page has no %s", want)
+	}
+	view.Feed["best"][0].ImageURL = "https://res.cloudinary.com/demo/a.jpg"
+	page = render(t, load(t), "feed", web.FeedPage("e", 1, view))
+	if strings.Contains(page, "srcset") || !strings.Contains(page, `src="https://res.cloudinary.com/demo/a.jpg"`) {
+		t.Error("a photo of the image cloud must be named as it is")
+	}
+}
+
 func TestAPageThatIsNotThere(t *testing.T) {
 	if err := load(t).Render(io.Discard, "nothing", nil); err == nil {
 		t.Error("got no error")

@@ -4,7 +4,7 @@
 import { Refused, post } from "./api.js";
 import { CategoryEditor } from "./categories.js";
 import { follow } from "./connection.js";
-import { $, announce, calm, copy, drawTabs, keep, listenToTabs, pageData, put } from "./page.js";
+import { $, announce, calm, copy, drawTabs, keep, listenToTabs, pageData, put, showPhoto } from "./page.js";
 import { StaffModel, place } from "./staff-model.js";
 import { viewPhotos } from "./viewer.js";
 import { ago, newEntries, ordinal } from "./words.js";
@@ -68,7 +68,7 @@ function drawPodium() {
     put(element.querySelector(".slot-place"), ordinal(i + 1));
     const img = element.querySelector("img");
     img.hidden = !entry;
-    if (entry && img.getAttribute("src") !== entry.imageUrl) img.src = entry.imageUrl;
+    if (entry) showPhoto(img, entry.imageUrl, entry.width);
     put(element.querySelector(".slot-words"), entry ? `№ ${entry.number} ${entry.caption}` : "Nobody yet");
     element.classList.toggle("taken", Boolean(entry));
   });
@@ -92,8 +92,7 @@ function drawRows() {
  */
 function drawEntry(row, e) {
   const part = (/** @type {string} */ selector) => /** @type {any} */ (row.querySelector(selector));
-  const img = part("img");
-  if (img.getAttribute("src") !== e.imageUrl) img.src = e.imageUrl;
+  showPhoto(part("img"), e.imageUrl, e.width);
   part(".photo").href = e.imageUrl;
   part(".photo").setAttribute("aria-label", `See the photo of № ${e.number}`);
   put(part(".entry-number"), `№ ${e.number}`);

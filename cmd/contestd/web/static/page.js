@@ -113,6 +113,24 @@ export function put(element, text) {
 }
 
 /**
+ * Shows a photo in the width that the screen needs, as srcset of view.go does.
+ * A picture that is there already is not loaded again.
+ * @param {HTMLImageElement} img its sizes attribute is in the template
+ * @param {string} url
+ * @param {number} [width] of the photo in pixels, 0 when it is not known
+ */
+export function showPhoto(img, url, width = 0) {
+  if (img.getAttribute("src") === url) return;
+  if (url.startsWith("/uploads/")) {
+    const narrower = [400, 800, 1600].filter((w) => width === 0 || w < width).map((w) => `${url}?w=${w} ${w}w`);
+    img.srcset = (width === 0 ? narrower : [...narrower, `${url} ${width}w`]).join(", ");
+  } else {
+    img.removeAttribute("srcset"); // other places have no narrower copies
+  }
+  img.src = url;
+}
+
+/**
  * Shows what is wrong beside the fields of a form, and focuses the first.
  * @param {HTMLElement} form
  * @param {{field: string, detail: string}[]} faults

@@ -1,6 +1,6 @@
 // The wall of photo cards.
 
-import { calm, copy, keep, put } from "./page.js";
+import { calm, copy, keep, put, showPhoto } from "./page.js";
 import { ago, saving } from "./words.js";
 
 /** @typedef {import("./feed-model.js").Entry} Entry */
@@ -67,7 +67,7 @@ export class Wall {
     const img = /** @type {HTMLImageElement} */ (part(card, "img"));
     link.href = entry.imageUrl;
     link.setAttribute("aria-label", `See the photo of № ${entry.number}, ${entry.caption}`);
-    if (img.getAttribute("src") !== entry.imageUrl) img.src = entry.imageUrl;
+    showPhoto(img, entry.imageUrl, entry.width);
     if (entry.width) Object.assign(img, { width: entry.width, height: entry.height });
     put(part(card, ".number"), `№ ${entry.number}`);
     put(part(card, ".caption"), entry.caption);
@@ -89,7 +89,7 @@ export class Wall {
       card.append(copy("draft-template"));
     }
     const img = /** @type {HTMLImageElement} */ (part(card, "img"));
-    if (img.getAttribute("src") !== draft.preview) img.src = draft.preview;
+    showPhoto(img, draft.preview);
     put(part(card, ".caption"), draft.caption);
     const failed = draft.state === "failed";
     card.classList.toggle("failed", failed);

@@ -2,7 +2,7 @@
 
 import { follow } from "./connection.js";
 import { FeedModel } from "./feed-model.js";
-import { $, announce, copy, keep, pageData, put } from "./page.js";
+import { $, announce, copy, keep, pageData, put, showPhoto } from "./page.js";
 import { viewPhotos } from "./viewer.js";
 import { ordinal } from "./words.js";
 
@@ -22,7 +22,7 @@ function draw(reveal = false) {
       const link = card.querySelector(".photo");
       link.href = w.imageUrl;
       link.setAttribute("aria-label", `See the photo of ${w.caption}`);
-      if (img.getAttribute("src") !== w.imageUrl) img.src = w.imageUrl;
+      showPhoto(img, w.imageUrl);
       put(card.querySelector(".place"), ordinal(i + 1));
       put(card.querySelector(".caption"), w.caption);
     });
