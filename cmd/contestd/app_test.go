@@ -14,8 +14,8 @@ import (
 	"github.com/contestkit/contestkit/reliablews"
 )
 
-// page is an open page: it follows a topic through a real WebSocket.
-type page struct {
+// openPage is a page that someone has open: it follows a topic through a real WebSocket.
+type openPage struct {
 	mu        sync.Mutex // guards the fields below
 	events    []string   // "newSubmission <caption>" and such, in the order they came
 	snapshots int
@@ -24,9 +24,9 @@ type page struct {
 	changed   chan struct{} // closed at the next change
 }
 
-// openPage follows a topic from a position until the end of the test.
-func (s *server) openPage(topic string, from reliablews.Position, header http.Header) *page {
-	p := &page{changed: make(chan struct{})}
+// follow opens a page on a topic from a position until the end of the test.
+func (s *server) follow(topic string, from reliablews.Position, header http.Header) *openPage {
+	p := &openPage{changed: make(chan struct{})}
 	note := func(change func()) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -63,7 +63,7 @@ func (s *server) openPage(topic string, from reliablews.Position, header http.He
 }
 
 // wait returns once the page is as it should be.
-func (p *page) wait(t testing.TB, what string, is func(*page) bool) {
+func (p *openPage) wait(t testing.TB, what string, is func(*openPage) bool) {
 	t.Helper()
 	limit := time.NewTimer(time.Minute) // far beyond any wait between attempts
 	defer limit.Stop()
@@ -82,7 +82,7 @@ func (p *page) wait(t testing.TB, what string, is func(*page) bool) {
 	}
 }
 
-func (p *page) heard() []string {
+func (p *openPage) heard() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return slices.Clone(p.events)
@@ -107,12 +107,12 @@ func TestTheWholeContestAcrossARestart(t *testing.T) {
 	dir := t.TempDir()
 	s := startServer(t, dir, 0)
 	visitor := s.visitor()
-	open := s.openPage("feed", visitor.position(), nil)
-	open.wait(t, "live", func(p *page) bool { return p.status == reliablews.Live })
+	open := s.follow("feed", visitor.position(), nil)
+	open.wait(t, "live", func(p *openPage) bool { return p.status == reliablews.Live })
 
 	first := visitor.mustSubmit(newEntry("one"), jpegPhoto(t, 1))
 	second := visitor.mustSubmit(newEntry("two"), jpegPhoto(t, 2))
-	open.wait(t, "two entries", func(p *page) bool { return len(p.events) == 2 })
+	open.wait(t, "two entries", func(p *openPage) bool { return len(p.events) == 2 })
 
 	organiser := s.organiser()
 	if a := organiser.post("/api/save-winners", map[string]any{"winners": map[string]any{"best": []string{second, first}}}); a.Status != http.StatusOK {
@@ -121,19 +121,19 @@ func TestTheWholeContestAcrossARestart(t *testing.T) {
 	if a := organiser.post("/api/hide", map[string]any{"id": first, "reason": "blurred"}); a.Status != http.StatusOK {
 		t.Fatalf("hide: %s", a)
 	}
-	open.wait(t, "winners", func(p *page) bool { return slices.Contains(p.events, "winnersUpdated") })
+	open.wait(t, "winners", func(p *openPage) bool { return slices.Contains(p.events, "winnersUpdated") })
 
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
-	open.wait(t, "connection lost", func(p *page) bool { return p.status != reliablews.Live })
+	open.wait(t, "connection lost", func(p *openPage) bool { return p.status != reliablews.Live })
 	s = startServer(t, dir, s.port)
 	visitor = s.visitor()
 	if got, want := visitor.feedIDs("best"), []string{second}; !slices.Equal(got, want) {
 		t.Errorf("after the restart the feed has %v, want %v", got, want)
 	}
 	visitor.mustSubmit(newEntry("three"), jpegPhoto(t, 3))
-	open.wait(t, "the entry after the restart", func(p *page) bool { return slices.Contains(p.events, "newSubmission three") })
+	open.wait(t, "the entry after the restart", func(p *openPage) bool { return slices.Contains(p.events, "newSubmission three") })
 
 	var entries []string
 	for _, e := range open.heard() {
@@ -158,8 +158,8 @@ func TestShutdown(t *testing.T) {
 	s := startServer(t, t.TempDir(), 0)
 	v := s.visitor()
 	v.mustSubmit(newEntry("one"), jpegPhoto(t, 1))
-	open := s.openPage("feed", v.position(), nil)
-	open.wait(t, "live", func(p *page) bool { return p.status == reliablews.Live })
+	open := s.follow("feed", v.position(), nil)
+	open.wait(t, "live", func(p *openPage) bool { return p.status == reliablews.Live })
 	if err := s.stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -174,7 +174,7 @@ func TestShutdown(t *testing.T) {
 	}
 }
 
-// TestWritesWaitForNoOneDuringShutdown looks at a server that drains: what is
+// TestWhileDrainingWritesAreSentAway looks at a server that drains: what is
 // read is answered, what is written is sent away with a time to come back.
 func TestWhileDrainingWritesAreSentAway(t *testing.T) {
 	cfg := &config{StateDir: t.TempDir(), AdminUser: "admin", AdminPassword: testPassword}

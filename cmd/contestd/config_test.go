@@ -3,13 +3,15 @@ package main
 import (
 	"bytes"
 	"errors"
+	"os"
 	"strings"
 	"testing"
 )
 
 func TestConfig(t *testing.T) {
 	for _, name := range []string{"PORT", "STATE_DIR", "ADMIN_USER", "ADMIN_PASSWORD", "FLY_APP_NAME"} {
-		t.Setenv(name, "") // kong takes an empty variable for unset? see the first case
+		t.Setenv(name, "") // so that it is put back at the end
+		os.Unsetenv(name)
 	}
 	for name, test := range map[string]struct {
 		env  map[string]string

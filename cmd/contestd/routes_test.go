@@ -54,8 +54,8 @@ func shapeOf(t *testing.T, text string) any {
 // and dashboards of the old server call.
 func TestRoutesAnswerAsTheOldServerDid(t *testing.T) {
 	s := startServer(t, t.TempDir(), 0)
-	visitor, organiser := s.visitor(), s.organiser()
-	a := visitor.submit(newEntry("one"), jpegPhoto(t, 1))
+	stranger, organiser := s.visitor(), s.organiser()
+	a := stranger.submit(newEntry("one"), jpegPhoto(t, 1))
 	if a.Status != http.StatusCreated {
 		t.Fatal(a)
 	}
@@ -76,31 +76,30 @@ func TestRoutesAnswerAsTheOldServerDid(t *testing.T) {
 
 	const winner = `{"id":"","caption":"","imageUrl":""}`
 	for _, test := range []struct {
-		who  *visitor
 		path string
 		want string
 	}{
-		{visitor, "/categories.json", `[{"id":"","name":""}]`},
-		{visitor, "/api/feed", `{"feed":{"worst":[],"best":[` + publicEntry + `],"small":[]},"winnersAvailable":true}`},
-		{visitor, "/api/winners", `{"winners":{"worst":[],"best":[` + winner + `],"small":[]},"winnersAvailable":true}`},
-		{visitor, "/ready", `{"ready":true}`},
-		{visitor, "/api/realtime-health", `{"status":"","activeConnections":0,"totalConnected":0,"messageQueueSize":0,"averageLatency":0,"uptime":0,"lastHeartbeat":0}`},
-		{visitor, "/api/realtime-fallback", `{"available":true,"degraded":false,"recommendations":[],"fallbackMode":""}`},
-		{visitor, "/api/realtime-metrics", `{"activeConnections":0,"totalConnected":0,"queuedMessages":0,"averageLatency":0,"reconnectionAttempts":0,"heartbeatFailures":0,"uptime":0}`},
-		{visitor, "/health", `{"status":"","uptime":0,"timestamp":""}`},
+		{"/categories.json", `[{"id":"","name":""}]`},
+		{"/api/feed", `{"feed":{"worst":[],"best":[` + publicEntry + `],"small":[]},"winnersAvailable":true}`},
+		{"/api/winners", `{"winners":{"worst":[],"best":[` + winner + `],"small":[]},"winnersAvailable":true}`},
+		{"/ready", `{"ready":true}`},
+		{"/api/realtime-health", `{"status":"","activeConnections":0,"totalConnected":0,"messageQueueSize":0,"averageLatency":0,"uptime":0,"lastHeartbeat":0}`},
+		{"/api/realtime-fallback", `{"available":true,"degraded":false,"recommendations":[],"fallbackMode":""}`},
+		{"/api/realtime-metrics", `{"activeConnections":0,"totalConnected":0,"queuedMessages":0,"averageLatency":0,"reconnectionAttempts":0,"heartbeatFailures":0,"uptime":0}`},
+		{"/health", `{"status":"","uptime":0,"timestamp":""}`},
 	} {
-		a := test.who.get(test.path)
+		a := stranger.get(test.path)
 		if a.Status != http.StatusOK || a.Header.Get("Content-Type") != "application/json" {
 			t.Errorf("%s answers %d, %s", test.path, a.Status, a.Header.Get("Content-Type"))
 		}
 		if got, want := shapeOf(t, string(a.Body)), shapeOf(t, test.want); !reflect.DeepEqual(got, want) {
 			t.Errorf("%s answers %s, want the shape %s", test.path, a.Body, test.want)
 		}
-		if test.who == visitor && a.Header.Get("Access-Control-Allow-Origin") != "*" {
+		if a.Header.Get("Access-Control-Allow-Origin") != "*" {
 			t.Errorf("%s is not readable from other origins", test.path)
 		}
 	}
-	if a := visitor.get("/api/metrics"); a.Status != http.StatusOK || a.json(t)["requests"] == nil || a.json(t)["store"] == nil {
+	if a := stranger.get("/api/metrics"); a.Status != http.StatusOK || a.json(t)["requests"] == nil || a.json(t)["store"] == nil {
 		t.Errorf("/api/metrics answers %s", a)
 	}
 
@@ -114,7 +113,7 @@ func TestRoutesAnswerAsTheOldServerDid(t *testing.T) {
 			t.Errorf("/api/submissions: %s is %v, want %s", field, got, want)
 		}
 	}
-	if url, _ := best[0].(map[string]any)["imageUrl"].(string); visitor.get(url).Status != http.StatusOK {
+	if url, _ := best[0].(map[string]any)["imageUrl"].(string); stranger.get(url).Status != http.StatusOK {
 		t.Errorf("the photo at %s is not there", url)
 	}
 }
