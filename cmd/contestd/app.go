@@ -171,9 +171,6 @@ func (a *app) closeParts() error {
 	if a.feed != nil {
 		a.feed.close()
 	}
-	if a.sessions != nil {
-		a.sessions.close()
-	}
 	if a.photos != nil {
 		errs = append(errs, a.photos.Close())
 	}

@@ -116,3 +116,25 @@ func TestTheFirstPasswordIsMadeUpOnceAndStaysGood(t *testing.T) {
 		t.Errorf("a damaged hash gives %v, want what to do", err)
 	}
 }
+
+func TestSessionsExpireAndAreSweptOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSessionStore()
+		s.Commit("old", []byte("1"), time.Now().Add(time.Minute))
+		if data, ok, err := s.Find("old"); !ok || err != nil || string(data) != "1" {
+			t.Errorf("got %q, %v, %v", data, ok, err)
+		}
+		<-time.After(2 * time.Minute)
+		if _, ok, _ := s.Find("old"); ok {
+			t.Error("an expired session is found")
+		}
+		s.Commit("new", []byte("2"), time.Now().Add(time.Minute))
+		if len(s.sessions) != 1 {
+			t.Errorf("%d sessions are kept, want the new one alone", len(s.sessions))
+		}
+		s.Delete("new")
+		if _, ok, _ := s.Find("new"); ok {
+			t.Error("a deleted session is found")
+		}
+	})
+}

@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/alexedwards/scs/v2"
-	"github.com/alexedwards/scs/v2/memstore"
 )
 
 const sessionLifetime = 24 * time.Hour // longer than any contest evening
@@ -15,13 +14,12 @@ const sessionLifetime = 24 * time.Hour // longer than any contest evening
 // cookie differs: over https it is Secure with the __Host- prefix, on a plain
 // LAN, where browsers would drop such a cookie, it is not.
 type sessions struct {
-	store         *memstore.MemStore
 	plain, secure *scs.SessionManager
 	proxied       bool // a proxy in front ends TLS and says so in X-Forwarded-Proto
 }
 
 func newSessions(cfg *config) *sessions {
-	store := memstore.New()
+	store := newSessionStore()
 	manager := func(name string, secure bool) *scs.SessionManager {
 		m := scs.New()
 		m.Store = store
@@ -34,14 +32,11 @@ func newSessions(cfg *config) *sessions {
 		return m
 	}
 	return &sessions{
-		store:   store,
 		plain:   manager("contest-session", false),
 		secure:  manager("__Host-contest-session", true),
 		proxied: cfg.onFly(),
 	}
 }
-
-func (s *sessions) close() { s.store.StopCleanup() }
 
 func (s *sessions) https(r *http.Request) bool {
 	return r.TLS != nil || s.proxied && r.Header.Get("X-Forwarded-Proto") == "https"
