@@ -134,12 +134,18 @@ func (tb *tab) captions() []string {
 // enter sends an entry through the form.
 func (tb *tab) enter(category, caption, photo string) {
 	tb.t.Helper()
-	tb.do("fill in the form",
+	tb.do("choose a photo",
 		chromedp.Click(chromedp.CSS("#enter-open")),
 		chromedp.WaitVisible(chromedp.CSS("#enter-form")),
 		chromedp.SetUploadFiles(chromedp.CSS("#photo"), []string{photo}),
-		chromedp.WaitVisible(chromedp.CSS("#photo-preview")),
-		chromedp.Click(chromedp.CSS(fmt.Sprintf(`#category-choices label:has(input[value=%q])`, category))),
+	)
+	// A click goes to where its button was a moment ago.
+	tb.until("the photo in a form that stands still", `document.querySelector("#photo-preview").naturalWidth > 0 &&
+		document.querySelector("#enter").getAnimations({ subtree: true }).every((a) => a.playState !== "running")`)
+	tb.do("choose a category",
+		chromedp.Click(chromedp.CSS(fmt.Sprintf(`#category-choices label:has(input[value=%q])`, category))))
+	tb.until("the category chosen", fmt.Sprintf(`document.querySelector('#category-choices input[value=%q]').checked`, category))
+	tb.do("fill in the rest and send",
 		chromedp.SetValue(chromedp.CSS("#caption"), caption),
 		chromedp.SetValue(chromedp.CSS("#name"), "Ada Example"),
 		chromedp.SetValue(chromedp.CSS("#phone"), "+49 170 5550100"),
