@@ -69,7 +69,7 @@ func (c *config) check() error {
 	case c.AdminUser == "":
 		return errors.New("the organiser has no name: set --admin-user or ADMIN_USER")
 	case c.AdminPassword == "" && c.onFly():
-		return errors.New("no admin password: on Fly.io nobody reads a made-up one in time; run: fly secrets set ADMIN_PASSWORD=...")
+		return errors.New("no admin password: on Fly.io nobody reads a made-up one in time; set one with: fly secrets set ADMIN_PASSWORD=<password>")
 	case c.AdminPassword != "" && len([]rune(c.AdminPassword)) < minPassword:
 		return fmt.Errorf("the admin password is too short: use at least %d characters", minPassword)
 	}

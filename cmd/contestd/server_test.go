@@ -37,7 +37,6 @@ type server struct {
 
 	stop func() error    // in this process: shuts down in order
 	cmd  *exec.Cmd       // of its own
-	said *bufio.Scanner  // of its own: what it prints
 	left func(os.Signal) // of its own: sends a signal and waits for the end
 }
 
