@@ -233,7 +233,7 @@ func TestAnEveningInTheBrowser(t *testing.T) {
 	s.left(syscall.SIGKILL)
 	anna.until("that the connection is lost", saysConnection("Reconnecting"))
 	anna.screenshot("reconnecting")
-	s = startProcess(t, dir, s.port)
+	startProcess(t, dir, s.port)
 	anna.until("that it is live again, by itself", saysConnection("Live"))
 
 	ben.enter("worst", "After the fall", photo(3))
