@@ -12,83 +12,95 @@ import (
 	"time"
 )
 
-// backupFile is a data.json that was replaced, or is being.
-type backupFile struct {
-	path string
-	seq  uint64
+// Backup is a data.json that was replaced.
+type Backup struct {
+	Path string    `json:"path"`
+	Seq  uint64    `json:"seq"`  // the last change in it
+	Time time.Time `json:"time"` // when it was replaced, UTC
 }
+
+// stampLayout is how times stand in names of files.
+const stampLayout = "20060102T150405.000Z"
 
 func backupName(seq uint64, now time.Time) string {
-	return fmt.Sprintf("backup-%d-%s.json", seq, now.UTC().Format("20060102T150405.000Z"))
+	return fmt.Sprintf("backup-%d-%s.json", seq, now.UTC().Format(stampLayout))
 }
 
-func parseBackupName(name string) (seq uint64, ok bool) {
+func parseBackupName(name string) (b Backup, ok bool) {
 	rest, ok := strings.CutPrefix(name, "backup-")
-	if !ok || !strings.HasSuffix(rest, ".json") {
-		return 0, false
-	}
-	number, _, ok := strings.Cut(rest, "-")
 	if !ok {
-		return 0, false
+		return b, false
 	}
-	seq, err := strconv.ParseUint(number, 10, 64)
-	return seq, err == nil
+	rest, ok = strings.CutSuffix(rest, ".json")
+	if !ok {
+		return b, false
+	}
+	number, when, _ := strings.Cut(rest, "-")
+	var err error
+	if b.Seq, err = strconv.ParseUint(number, 10, 64); err != nil {
+		return b, false
+	}
+	b.Time, err = time.Parse(stampLayout, when)
+	return b, err == nil
 }
 
-// backups lists the backups, oldest first.
-func (s *Store[S, E]) backups() ([]backupFile, error) {
-	if s.opts.BackupDir == "" {
+const asidePrefix = "set-aside-"
+
+// asideName is the name of a file that recovery does not use.
+func asideName(what string, now time.Time) string {
+	return asidePrefix + now.UTC().Format(stampLayout) + "-" + what
+}
+
+// parseAsideName is the inverse of asideName.
+func parseAsideName(name string) (what string, when time.Time, ok bool) {
+	rest, ok := strings.CutPrefix(name, asidePrefix)
+	if !ok || len(rest) <= len(stampLayout) {
+		return "", when, false
+	}
+	when, err := time.Parse(stampLayout, rest[:len(stampLayout)])
+	return rest[len(stampLayout)+1:], when, err == nil
+}
+
+// listBackups returns the backups of a folder, oldest first.
+func listBackups(files fileSystem, dir string) ([]Backup, error) {
+	if dir == "" {
 		return nil, nil
 	}
-	names, err := s.opts.fs.names(s.opts.BackupDir)
+	names, err := files.names(dir)
 	if err != nil {
 		return nil, err
 	}
-	var list []backupFile
+	var list []Backup
 	for _, name := range names {
-		if seq, ok := parseBackupName(name); ok {
-			list = append(list, backupFile{filepath.Join(s.opts.BackupDir, name), seq})
+		if b, ok := parseBackupName(name); ok {
+			b.Path = filepath.Join(dir, name)
+			list = append(list, b)
 		}
 	}
-	slices.SortFunc(list, func(a, b backupFile) int {
-		return cmp.Or(cmp.Compare(a.seq, b.seq), strings.Compare(a.path, b.path))
+	slices.SortFunc(list, func(a, b Backup) int {
+		return cmp.Or(cmp.Compare(a.Seq, b.Seq), a.Time.Compare(b.Time))
 	})
 	return list, nil
 }
 
-// backup links the present data.json into the backup folder, directly before
-// it is replaced: the link costs no bytes, and from then on the two files are
-// different ones, so editing one in place does not change the other.
-func (s *Store[S, E]) backup(now time.Time) error {
-	if s.opts.BackupDir == "" {
-		return nil
-	}
-	err := s.opts.fs.link(s.path(snapshotName), filepath.Join(s.opts.BackupDir, backupName(s.checkpoints.saved(), now)))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil // the first snapshot replaces nothing
-	case err != nil && !errors.Is(err, fs.ErrExist):
-		return err
-	}
-	return s.pruneBackups()
-}
+func (s *Store[S, E]) backups() ([]Backup, error) { return listBackups(s.opts.fs, s.opts.BackupDir) }
 
 // pruneBackups keeps the newest backups, the one that the oldest change which
 // must be readable builds on, and between them enough to take its place later.
-func (s *Store[S, E]) pruneBackups() error {
+func (s *Store[S, E]) pruneBackups(snapshot uint64) error {
 	list, err := s.backups()
 	if err != nil {
 		return err
 	}
-	base := s.prunable(s.checkpoints.saved())
+	base := s.prunable(snapshot)
 	apart := uint64(max(1, s.opts.KeepModifications/4)) // so the log reaches back a quarter too far at most
 	kept := base
 	for _, b := range list[:max(0, len(list)-s.opts.KeepBackups)] {
-		if b.seq == base || b.seq >= kept+apart {
-			kept = b.seq
+		if b.Seq == base || b.Seq >= kept+apart {
+			kept = b.Seq
 			continue
 		}
-		if err := s.opts.fs.remove(b.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := s.opts.fs.remove(b.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
@@ -113,8 +125,8 @@ func (s *Store[S, E]) prunable(snapshot uint64) uint64 {
 	}
 	base := uint64(0)
 	for _, b := range list {
-		if b.seq <= oldest {
-			base = b.seq
+		if b.Seq <= oldest {
+			base = b.Seq
 		}
 	}
 	return base

@@ -140,12 +140,12 @@ func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 	if err != nil {
 		return none, fmt.Errorf("atomicstore: list backups: %w", err)
 	}
-	list = append(list, backupFile{s.path(snapshotName), s.checkpoints.saved()})
+	list = append(list, Backup{Path: s.path(snapshotName), Seq: s.checkpoints.saved()})
 	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].seq > seq {
+		if list[i].Seq > seq {
 			continue
 		}
-		state, err := s.rollForward(ctx, list[i].path, current.at.Epoch, seq)
+		state, err := s.rollForward(ctx, list[i].Path, current.at.Epoch, seq)
 		if err == nil {
 			return state, nil
 		}
@@ -154,7 +154,7 @@ func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 		if ctx.Err() != nil || errors.As(err, &gone) || errors.As(err, &corrupt) {
 			return none, err
 		}
-		s.opts.Logger.Warn("a snapshot cannot be used; an older one is tried", "path", list[i].path, "error", err)
+		s.opts.Logger.Warn("a snapshot cannot be used; an older one is tried", "path", list[i].Path, "error", err)
 	}
 	return none, &TruncatedError{First: s.wal.first()}
 }
@@ -173,7 +173,7 @@ func (s *Store[S, E]) rollForward(ctx context.Context, path, epoch string, seq u
 	if snap.Epoch != epoch || snap.Seq > seq {
 		return none, fmt.Errorf("the snapshot is of %s/%d", snap.Epoch, snap.Seq)
 	}
-	state, err := loadState[S](snap)
+	state, err := loadState[S](snap.State)
 	if err != nil {
 		return none, err
 	}

@@ -14,8 +14,11 @@ import (
 func inBubble(t *testing.T, f func(*testing.T)) { synctest.Test(t, f) }
 
 // waitIdle lets the bubble's clock pass what a store does when it is idle.
-func waitIdle() {
-	<-time.After(2 * confirmAfter)
+func waitIdle() { elapse(2 * confirmAfter) }
+
+// elapse lets that much time pass in the bubble.
+func elapse(t time.Duration) {
+	<-time.After(t)
 	synctest.Wait()
 }
 

@@ -3,8 +3,6 @@ package atomicstore
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"sync"
 	"time"
 )
@@ -121,7 +119,11 @@ func (s *Store[S, E]) checkpointAll() {
 			waiting = true
 		case <-timer.C:
 			waiting, logged = false, 0
-			if err := s.checkpoint(); err != nil {
+			err := s.checkpoint()
+			if errors.Is(err, ErrReplaced) {
+				continue
+			}
+			if err != nil {
 				s.opts.Logger.Warn("the snapshot was not written; it is tried again, and all changes are in the log", "error", err)
 				waiting = true
 				timer.Reset(c.pause())
@@ -144,13 +146,19 @@ func (s *Store[S, E]) Checkpoint(ctx context.Context) error {
 	return s.checkpoint()
 }
 
-// checkpoint writes a snapshot: the old file becomes a backup, the new one is
-// synced and renamed into place, the folder is synced, and only then does the
-// log forget what no snapshot needs.
-func (s *Store[S, E]) checkpoint() (err error) {
+// checkpoint writes a snapshot: the new file is synced and put in the place of
+// the old one, which becomes a backup, the folder is synced, and only then does
+// the log forget what no snapshot needs.
+func (s *Store[S, E]) checkpoint() error { return s.save(nil) }
+
+// save is checkpoint; adopted is the operator's file that it may replace.
+func (s *Store[S, E]) save(adopted *digest) (err error) {
 	c := s.checkpoints
 	c.saving.Lock()
 	defer c.saving.Unlock()
+	if err := s.Err(); errors.Is(err, ErrReplaced) {
+		return err
+	}
 
 	start := time.Now()
 	v := s.current.Load()
@@ -173,18 +181,16 @@ func (s *Store[S, E]) checkpoint() (err error) {
 		return err
 	}
 	size = len(data)
-	if err := s.backup(start); err != nil {
-		// Better no backup of the old snapshot than no new snapshot.
-		s.opts.Logger.Warn("a backup was not made", "error", err)
+	if err := s.data.install(data, v.at.Seq, adopted); err != nil {
+		if errors.Is(err, ErrReplaced) {
+			s.replaced()
+		}
+		return err
 	}
-	if err := s.opts.fs.replace(s.path(snapshotName), data); err != nil {
-		return fmt.Errorf("write %s: %w", snapshotName, err)
+	if err := s.pruneBackups(v.at.Seq); err != nil {
+		s.opts.Logger.Warn("old backups stay for now", "error", err)
 	}
-	if err := s.opts.fs.syncDir(s.dir); err != nil {
-		return fmt.Errorf("sync the data folder: %w", err)
-	}
-	keep := s.prunable(v.at.Seq)
-	if err := s.wal.prune(keep); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.wal.prune(s.prunable(v.at.Seq)); err != nil && !isMissing(err) {
 		s.opts.Logger.Warn("old log segments stay for now", "error", err)
 	}
 	return nil

@@ -18,6 +18,14 @@
 //     been acknowledged stops Open with a [*CorruptError] and is never served.
 //   - A change costs as much as the change, not as much as the state.
 //
+// # The operator's hand
+//
+// Copy a backup over data.json and start the program again: that restores it.
+// So does an edited file, or one that [Options.Import] understands. While the
+// store is open it looks for such a file every second and never writes over
+// it; from then on Update returns [ErrReplaced]. What was newer is set aside in
+// the backup folder, not lost.
+//
 // # Not promised
 //
 //   - Nothing against a disk that says it has written and has not.
@@ -25,12 +33,13 @@
 //   - One process at a time, on a local file system with flock (Unix).
 //   - Damage in the very last batch cannot be told from one that was cut off
 //     until a second after it, when another batch confirms it.
-//   - An older data.json that is copied over the present one is not noticed:
-//     stop the program and move wal/ away as well.
+//   - A data.json that is copied over the present one, byte for byte the same,
+//     changes nothing.
 //
 // # On disk
 //
 //	data.json    the state at some position, readable, replaced as a whole
+//	MANIFEST     tells a data.json of the store from one that somebody put there
 //	wal/         the log since then and somewhat before, in segments
 //	LOCK         held while the store is open
 //	BackupDir/   backup-<seq>-<time>.json: earlier data.json files

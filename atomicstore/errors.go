@@ -12,6 +12,11 @@ var (
 	// until the store is opened again.
 	ErrFailed = errors.New("atomicstore: the store cannot write; open it again once the cause is gone")
 
+	// ErrReplaced means that somebody has put another data.json there while the
+	// store is open. It stays and counts: the next Open takes it over. Until
+	// then nothing is written, since what was written would be set aside.
+	ErrReplaced = errors.New("atomicstore: data.json was replaced by hand; open the store again to take it over")
+
 	// ErrLocked means that another process, or another Store of this one, has
 	// the directory open.
 	ErrLocked = errors.New("atomicstore: the directory is in use")

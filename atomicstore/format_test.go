@@ -2,6 +2,8 @@ package atomicstore
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -47,8 +49,71 @@ func goldenLog() []byte {
 
 const (
 	goldenSegment  = "testdata/v1/wal/0000000001-00000000000000000001.wal"
-	goldenSnapshot = "testdata/v1/data.json"
+	goldenSnapshot = "testdata/v1/manifest/data.json"
+	goldenManifest = "testdata/v1/manifest/MANIFEST"
+	goldenRestore  = "testdata/v1/restore/data.json"
 )
+
+// goldenFiles are a data.json, its MANIFEST, and a data.json with changes.
+func goldenFiles(t testing.TB) map[string][]byte {
+	at := time.Date(2026, 11, 24, 18, 0, 0, 0, time.UTC)
+	snap := snapshot{Epoch: "6f1d02c3884e90ab", Seq: 0, SavedAt: at, State: json.RawMessage(`{"lines":["zero"]}`)}
+	data, err := snap.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := manifest{
+		seq:     2,
+		present: []owned{{sum: sha256.Sum256(data), size: int64(len(data)), mtime: at.UnixNano(), seq: 0}},
+		coming:  &owned{sum: sha256.Sum256(nil), size: 0, mtime: at.Add(time.Second).UnixNano(), seq: 2},
+		temp:    tempPrefix + "00112233aabbccdd",
+	}
+	snap.Changes = []snapshotChange{{ID: "00000000000000000000000000000001", Time: at.Add(time.Second), RequestID: "r-one", Events: []json.RawMessage{json.RawMessage(`{"added":{"line":"one"}}`)}}}
+	restore, err := snap.encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string][]byte{goldenSnapshot: data, goldenManifest: m.encode(), goldenRestore: restore}
+}
+
+// TestGoldenFilesV1 checks that the small files are written as they were.
+func TestGoldenFilesV1(t *testing.T) {
+	for name, want := range goldenFiles(t) {
+		if *updateGolden {
+			if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(name, want, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s is written differently: that needs a new format number and FORMAT.md", name)
+		}
+	}
+	for name, want := range map[string][]string{"manifest": {"zero", "one", "two", "three"}, "restore": {"zero", "one"}} {
+		dir := t.TempDir()
+		if err := os.CopyFS(dir, os.DirFS("testdata/v1/"+name)); err != nil {
+			t.Fatal(err)
+		}
+		if name == "manifest" {
+			if err := os.CopyFS(filepath.Join(dir, walName), os.DirFS(filepath.Dir(goldenSegment))); err != nil {
+				t.Fatal(err)
+			}
+			// The coming file, which is empty, waits: it was not yet in place.
+			if err := os.WriteFile(filepath.Join(dir, tempPrefix+"00112233aabbccdd"), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s := mustOpen(t, dir, nil)
+		wantLines(t, s, want...)
+		mustClose(t, s)
+	}
+}
 
 // TestGoldenV1 opens the directory that was once written and checks that the
 // same bytes are still written.
@@ -73,7 +138,7 @@ func TestGoldenV1(t *testing.T) {
 	if err := os.CopyFS(dir, os.DirFS("testdata/v1")); err != nil {
 		t.Fatal(err)
 	}
-	s := mustOpen(t, dir, nil)
+	s := mustOpen(t, dir, nil) // of before MANIFEST and the checksum of the state
 	defer mustClose(t, s)
 	wantLines(t, s, "zero", "one", "two", "three")
 	if _, at := s.State(); at.String() != "6f1d02c3884e90ab/3" {
@@ -99,12 +164,14 @@ func TestFormatShowsTheGoldenBytes(t *testing.T) {
 	if want := dump(log[:starts[1]]); !strings.Contains(string(doc), want) {
 		t.Errorf("FORMAT.md does not show the beginning of the golden log:\n%s", want)
 	}
-	snapshot, err := os.ReadFile(goldenSnapshot)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !strings.Contains(string(doc), "```json\n"+string(snapshot)+"```") {
-		t.Errorf("FORMAT.md does not show the golden snapshot:\n%s", snapshot)
+	for name, fence := range map[string]string{goldenSnapshot: "```json\n", goldenManifest: "```\n", goldenRestore: "```json\n"} {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(doc), fence+string(content)+"```") {
+			t.Errorf("FORMAT.md does not show %s:\n%s", name, content)
+		}
 	}
 }
 

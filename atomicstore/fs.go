@@ -16,8 +16,10 @@ type fileSystem interface {
 	open(path string) (reader, error)       // for reading
 	create(path string) (appender, error)   // a new file; its name is durable after syncDir
 	replace(path string, data []byte) error // contents synced, then renamed into place; the name is durable after syncDir
+	stat(path string) (fileID, error)
 	rename(from, to string) error
-	link(from, to string) error
+	exchange(a, b string) error // swaps two files in one step; errors.ErrUnsupported where that is not possible
+	link(from, to string) error // fs.ErrExist if to is there
 	remove(path string) error
 	syncDir(dir string) error
 }
@@ -69,8 +71,17 @@ func (disk) replace(path string, data []byte) error {
 }
 
 func (disk) rename(from, to string) error { return os.Rename(from, to) }
+func (disk) exchange(a, b string) error   { return exchange(a, b) }
 func (disk) link(from, to string) error   { return os.Link(from, to) }
 func (disk) remove(path string) error     { return os.Remove(path) }
+
+func (disk) stat(path string) (fileID, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fileID{}, err
+	}
+	return fileID{inodeOf(info), info.Size(), info.ModTime().UTC()}, nil
+}
 
 func (disk) syncDir(dir string) error {
 	d, err := os.Open(dir)

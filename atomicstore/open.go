@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
-	"time"
 )
 
 const (
@@ -50,6 +50,8 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 	}
 	go s.commitAll()
 	go s.checkpointAll()
+	s.watching.Add(1)
+	go s.watchAll()
 	if s.checkpoints.stale(s.current.Load().at.Seq) {
 		s.checkpoints.changed(0) // what was replayed need not be again
 	}
@@ -72,46 +74,189 @@ func (s *Store[S, E]) open(initial S) (err error) {
 	if s.lock, err = lock(s.path(lockName)); err != nil {
 		return err
 	}
+	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes}
+	s.checkpoints = newCheckpoints(Position{}, 0)
+	s.data = &dataFile{fs: files, dir: s.dir, backupDir: s.opts.BackupDir, log: s.opts.Logger}
+	if err := s.data.load(); err != nil {
+		return err
+	}
+	present, err := s.data.settle()
+	if err != nil {
+		return err
+	}
 	if err := s.sweep(); err != nil {
 		return err
 	}
-	base, snapBytes, fresh, err := s.loadSnapshot(initial)
-	if err != nil {
-		return err
+	switch present.whose {
+	case ours:
+		return s.openOurs(present)
+	case unknown:
+		return s.openUnknown(initial, present)
+	case operators:
+		return s.adopt(initial, present)
+	case rotten:
+		return s.openOlder(initial, errRotten)
+	default:
+		return s.openOlder(initial, nil)
 	}
-	found, err := scan(files, walDir, base.at.Seq)
-	if err != nil {
-		return err
-	}
-	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes, generation: found.generation}
-	s.checkpoints = newCheckpoints(base.at, snapBytes)
+}
 
+var errRotten = errors.New("its bytes are not those that were written, and nobody wrote others")
+
+// openOurs opens with the data.json that the store wrote.
+func (s *Store[S, E]) openOurs(present contents) error {
+	base, err := s.readVersion(s.path(snapshotName))
+	if err != nil {
+		// Every byte is as it was written, so this program cannot read it.
+		return fmt.Errorf("%s is whole, and this program cannot read it: %w", snapshotName, err)
+	}
+	s.data.own(present, base.at.Seq)
+	found, err := scan(s.opts.fs, s.wal.dir, base.at.Seq, s.data.man.seq)
+	if err != nil {
+		return err
+	}
 	if len(found.segments) == 0 {
 		// Without the log nobody knows which seqs were given after the snapshot,
 		// so the numbering starts an epoch of its own.
-		return s.begin(base)
+		s.opts.Logger.Warn("there is no log; what it held after the snapshot is not there", "after", base.at)
+		base.at.Seq = max(base.at.Seq, s.data.man.seq)
+		return s.begin(base, nil)
 	}
 	if found.last < found.segments[0].first && found.epoch.String() != base.at.Epoch {
 		// A crash came between a new log and the snapshot that names its epoch.
 		for _, seg := range found.segments {
-			if err := files.remove(seg.path); err != nil {
+			if err := s.opts.fs.remove(seg.path); err != nil {
 				return err
 			}
 		}
-		return s.begin(base)
-	}
-	if fresh {
-		// A log from its very first change on needs no snapshot.
-		if found.segments[0].first != 1 {
-			return &CorruptError{Path: s.path(snapshotName), Seq: 1, Err: errors.New("the snapshot is missing and the log does not reach back to the first change")}
-		}
-		base.at.Epoch = found.epoch.String()
+		s.wal.generation = found.generation
+		return s.begin(base, nil)
 	}
 	return s.resume(base, found)
 }
 
+// openUnknown opens with a data.json and no MANIFEST: it is taken for ours if
+// it fits the log, and for an operator's otherwise.
+func (s *Store[S, E]) openUnknown(initial S, present contents) error {
+	base, err := s.readVersion(s.path(snapshotName))
+	if err != nil {
+		return s.adopt(initial, present)
+	}
+	found, err := scan(s.opts.fs, s.wal.dir, base.at.Seq, 0)
+	if err != nil {
+		return err
+	}
+	empty := len(found.segments) == 0 || found.last < found.segments[0].first
+	if empty || found.epoch.String() == base.at.Epoch {
+		return s.openOurs(present)
+	}
+	return s.adopt(initial, present)
+}
+
+// openOlder opens without data.json, which is missing or of no use: with an
+// older snapshot and the log after it, or with the log alone if that has every
+// change. cause says what is wrong with data.json, nil that there is none.
+func (s *Store[S, E]) openOlder(initial S, cause error) error {
+	base, found, err := s.older(initial, s.data.man.seq)
+	if err != nil {
+		return err
+	}
+	if base == nil || cause != nil && base.at.Epoch == "" {
+		if cause == nil {
+			cause = errors.New("it is missing")
+		}
+		return &CorruptError{Path: s.path(snapshotName), Seq: s.data.man.seq, Err: fmt.Errorf("%w, and no older snapshot with the log after it leads to where it was", cause)}
+	}
+	if cause != nil {
+		s.opts.Logger.Error("the snapshot cannot be used; an older one and the log are", "path", s.path(snapshotName), "error", cause, "older", base.at)
+		if err := s.data.setAside(s.path(snapshotName), snapshotName); err != nil {
+			return err
+		}
+	}
+	if found.last < found.first() { // nothing was ever written
+		for _, seg := range found.segments {
+			if err := s.opts.fs.remove(seg.path); err != nil {
+				return err
+			}
+		}
+		s.wal.generation = found.generation
+		return s.begin(base, nil)
+	}
+	return s.resume(base, found)
+}
+
+// older returns the newest state before the log that leads to its end, and the
+// log as seen from there: a backup, or, before the first change of all, the
+// initial state. It returns nil if there is none.
+func (s *Store[S, E]) older(initial S, reach uint64) (*version[S], *scanned, error) {
+	found, err := scan(s.opts.fs, s.wal.dir, 0, reach)
+	if err != nil {
+		return nil, nil, err
+	}
+	list, err := s.backups()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, b := range slices.Backward(list) {
+		if b.Seq > found.last || b.Seq+1 < found.first() {
+			continue
+		}
+		base, err := s.readVersion(b.Path)
+		if err != nil {
+			s.opts.Logger.Warn("a backup cannot be used", "path", b.Path, "error", err)
+			continue
+		}
+		if base.at.Epoch != found.epoch.String() || base.at.Seq > found.last {
+			continue
+		}
+		from, err := scan(s.opts.fs, s.wal.dir, base.at.Seq, reach)
+		if err != nil {
+			return nil, nil, err
+		}
+		if from.atSnap == base.chain {
+			return base, from, nil
+		}
+	}
+	empty := found.last < found.first()
+	switch {
+	case !empty && found.first() == 1:
+		return &version[S]{state: initial.Clone(), at: Position{Epoch: found.epoch.String()}}, found, nil
+	case empty && reach == 0:
+		// Never used; but what has backups goes on above them.
+		base := &version[S]{state: initial.Clone()}
+		if len(list) > 0 {
+			base.at.Seq = list[len(list)-1].Seq
+		}
+		return base, found, nil
+	}
+	return nil, found, nil
+}
+
+// readVersion loads a snapshot that the store has written.
+func (s *Store[S, E]) readVersion(path string) (*version[S], error) {
+	data, err := s.opts.fs.read(path)
+	if err != nil {
+		return nil, err
+	}
+	snap, epoch, err := decodeSnapshot(data)
+	if err != nil {
+		return nil, err
+	}
+	if !snap.intact() {
+		return nil, errSnapshotSum
+	}
+	if len(snap.Changes) > 0 {
+		return nil, errors.New("a restore has made it, and it was not yet opened")
+	}
+	state, err := loadState[S](snap.State)
+	if err != nil {
+		return nil, err
+	}
+	return &version[S]{state: state, at: Position{epoch.String(), snap.Seq}, chain: snap.Chain}, nil
+}
+
 // begin starts a log of its own epoch after a snapshot that has none.
-func (s *Store[S, E]) begin(base *version[S]) error {
+func (s *Store[S, E]) begin(base *version[S], adopted *digest) error {
 	var epoch epochID
 	rand.Read(epoch[:])
 	base.at.Epoch, base.chain = epoch.String(), 0
@@ -121,7 +266,7 @@ func (s *Store[S, E]) begin(base *version[S]) error {
 		return err
 	}
 	s.current.Store(base)
-	return s.checkpoint() // names the epoch
+	return s.save(adopted) // names the epoch
 }
 
 // resume replays the log after the snapshot and goes on in a fresh segment
@@ -129,8 +274,7 @@ func (s *Store[S, E]) begin(base *version[S]) error {
 // memory alone, however well they read.
 func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 	if base.at.Epoch != found.epoch.String() {
-		return fmt.Errorf("%s is of epoch %s, the log of %s: to go back to that snapshot, move the folder %s away; to keep the log, move %s away and put back the one that was there",
-			snapshotName, base.at.Epoch, found.epoch, s.path(walName), snapshotName)
+		return &CorruptError{Path: found.segments[0].path, Seq: base.at.Seq + 1, Err: fmt.Errorf("the log is of epoch %s, the snapshot of %s", found.epoch, base.at.Epoch)}
 	}
 	if found.last < base.at.Seq {
 		newest := found.segments[len(found.segments)-1]
@@ -143,7 +287,12 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 		s.opts.Logger.Warn("a batch that was not finished, and so never acknowledged, is dropped", "after", found.last)
 	}
 
+	if base.chain != found.atSnap {
+		return &CorruptError{Path: found.segments[0].path, Seq: base.at.Seq, Err: errors.New("the log was not written after the snapshot that it should go on from")}
+	}
 	w := s.wal
+	w.generation = found.generation
+	s.checkpoints.seq, s.checkpoints.epoch = base.at.Seq, base.at.Epoch
 	w.epoch, w.logID, w.next, w.chain, w.segments = found.epoch, found.logID, found.last+1, found.chain, found.segments
 	if err := s.replay(base, found.last); err != nil {
 		return err
@@ -170,76 +319,26 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 
 // replay makes the present state from the snapshot and the log.
 func (s *Store[S, E]) replay(base *version[S], last uint64) error {
+	state, err := s.forward(base, last)
+	if err != nil {
+		return err
+	}
+	s.current.Store(&version[S]{state: state, at: Position{base.at.Epoch, last}, chain: s.wal.chain})
+	return nil
+}
+
+// forward returns the state after a change, made from an earlier one and the
+// log.
+func (s *Store[S, E]) forward(base *version[S], seq uint64) (S, error) {
 	state := base.state.Clone()
-	at := Position{base.at.Epoch, base.at.Seq}
-	err := s.wal.read(base.at.Seq, last, func(r record) error {
-		c, err := s.change(r, at.Epoch)
+	err := s.wal.read(base.at.Seq, seq, func(r record) error {
+		c, err := s.change(r, base.at.Epoch)
 		if err != nil {
 			return err
 		}
 		return s.applyAll(state, c)
 	})
-	if err != nil {
-		return err
-	}
-	at.Seq = last
-	s.current.Store(&version[S]{state: state, at: at, chain: s.wal.chain})
-	return nil
-}
-
-// loadSnapshot returns the state of data.json, its size, and whether there is
-// none yet.
-func (s *Store[S, E]) loadSnapshot(initial S) (v *version[S], size int64, fresh bool, err error) {
-	path := s.path(snapshotName)
-	data, err := s.opts.fs.read(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return &version[S]{state: initial.Clone()}, 0, true, nil
-	}
-	if err != nil {
-		return nil, 0, false, err
-	}
-	snap, epoch, err := decodeSnapshot(data)
-	if err == nil {
-		var state S
-		if state, err = loadState[S](snap); err == nil {
-			at := Position{epoch.String(), snap.Seq}
-			return &version[S]{state: state, at: at, chain: snap.Chain}, int64(len(data)), false, nil
-		}
-	}
-	s.opts.Logger.Error("the snapshot cannot be read; an older one and the log are tried", "path", path, "error", err)
-	v, fallbackErr := s.olderSnapshot()
-	if fallbackErr != nil {
-		return nil, 0, false, &CorruptError{Path: path, Err: errors.Join(err, fallbackErr)}
-	}
-	aside := filepath.Join(s.opts.BackupDir, "set-aside-"+time.Now().UTC().Format("20060102T150405.000Z")+"-"+snapshotName)
-	if err := s.opts.fs.rename(path, aside); err != nil {
-		return nil, 0, false, err
-	}
-	s.opts.Logger.Warn("the damaged snapshot was set aside", "path", aside)
-	return v, 0, false, nil
-}
-
-// olderSnapshot returns the newest backup that can be read. Whether the log
-// goes on from it, recovery checks as always.
-func (s *Store[S, E]) olderSnapshot() (*version[S], error) {
-	list, err := s.backups()
-	if err != nil {
-		return nil, err
-	}
-	for i := len(list) - 1; i >= 0; i-- {
-		data, err := s.opts.fs.read(list[i].path)
-		if err != nil {
-			continue
-		}
-		snap, epoch, err := decodeSnapshot(data)
-		if err != nil {
-			continue
-		}
-		if state, err := loadState[S](snap); err == nil {
-			return &version[S]{state: state, at: Position{epoch.String(), snap.Seq}, chain: snap.Chain}, nil
-		}
-	}
-	return nil, errors.New("no backup can be read either")
+	return state, err
 }
 
 // sweep removes what a crash left of files that never got their names.
@@ -249,7 +348,7 @@ func (s *Store[S, E]) sweep() error {
 		return err
 	}
 	for _, name := range names {
-		if strings.HasPrefix(name, "."+snapshotName) { // renameio's temporary files
+		if strings.HasPrefix(name, tempPrefix) || strings.HasPrefix(name, "."+manifestName) { // the latter are renameio's
 			if err := s.opts.fs.remove(s.path(name)); err != nil {
 				return err
 			}

@@ -30,6 +30,12 @@ type Options struct {
 	// MaxChangeBytes bounds the events of one update. Default: 16 MiB.
 	MaxChangeBytes int
 
+	// Import turns a data.json that an operator put there, and that has neither
+	// the form of a backup nor that of a state, into the JSON of a state; it is
+	// also given plain states, and returns those as they are. An error sets the
+	// file aside. Default: the file is decoded as a state.
+	Import func(data []byte) (state []byte, err error)
+
 	fs fileSystem // the crash tests put a simulation here
 }
 

@@ -23,13 +23,22 @@ type scanned struct {
 	generation int    // of the newest segment
 }
 
-// scan reads and checks the whole log against the seq of the snapshot.
+// first returns the first change that is in the log, or could be.
+func (s *scanned) first() uint64 {
+	if len(s.segments) == 0 {
+		return s.last + 1
+	}
+	return s.segments[0].first
+}
+
+// scan reads and checks the whole log against the seq of the snapshot. reach is
+// the highest change that is known to have been in it.
 //
 // Invariant: a batch is written only after the one before it is on disk, and
 // acknowledged only when it is on disk itself. So a bad batch with nothing
 // valid behind it was never acknowledged, and is cut; one with something valid
 // behind it, or that the snapshot is built on, was, and is damage.
-func scan(fs fileSystem, dir string, snapSeq uint64) (*scanned, error) {
+func scan(fs fileSystem, dir string, snapSeq, reach uint64) (*scanned, error) {
 	found, err := listSegments(fs, dir)
 	if err != nil || len(found.segments) == 0 {
 		return found, err
@@ -77,8 +86,8 @@ func scan(fs fileSystem, dir string, snapSeq uint64) (*scanned, error) {
 					return nil, damaged(offset, err)
 				case errors.Is(err, errEnd) && allZero(rest):
 					return found, nil
-				case found.last < snapSeq:
-					return nil, damaged(offset, fmt.Errorf("%w, and the snapshot is built on it", err))
+				case found.last < max(snapSeq, reach):
+					return nil, damaged(offset, fmt.Errorf("%w, and a snapshot was built on it", err))
 				case validBehind(rest, s.logID, found.last+1):
 					return nil, damaged(offset, fmt.Errorf("%w, and valid ones follow it", err))
 				}

@@ -2,7 +2,6 @@ package atomicstore
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -10,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 )
 
 // simDisk is a file system that forgets. It keeps apart what was written and
@@ -23,12 +23,20 @@ type simDisk struct {
 	crashAt int   // the operation that does not happen any more; 0 is never
 	failAt  int   // the operation that fails with failErr; 0 is never
 	failErr error // errShortWrite writes a part first
+
+	before     func(op int) // called before each operation, with the lock held
+	noExchange bool         // a file system that cannot exchange names
+	pairs      [][2]string  // names exchanged and not yet synced
+	inodes     uint64
+	clock      int64 // of the times of files, a tick for each write
 }
 
 type simFile struct {
 	data    []byte     // as a running program reads it
 	synced  []byte     // on the disk for certain
 	pending []simWrite // since the last sync; the disk has some of them
+	inode   uint64
+	mtime   int64
 }
 
 type simWrite struct {
@@ -50,6 +58,9 @@ func newSimDisk() *simDisk {
 // op counts an operation and decides what becomes of it.
 func (d *simDisk) op() error {
 	d.ops++
+	if d.before != nil {
+		d.before(d.ops)
+	}
 	if d.crashAt > 0 && d.ops >= d.crashAt {
 		return errCrashed
 	}
@@ -65,7 +76,7 @@ func (d *simDisk) afterCrash(keep func() bool) *simDisk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	next := newSimDisk()
-	next.dirs = maps.Clone(d.dirs)
+	next.dirs, next.inodes, next.clock, next.noExchange = maps.Clone(d.dirs), d.inodes, d.clock, d.noExchange
 
 	names := map[string]bool{}
 	for name := range d.entries {
@@ -74,10 +85,23 @@ func (d *simDisk) afterCrash(keep func() bool) *simDisk {
 	for name := range d.durable {
 		names[name] = true
 	}
+	// Names that were exchanged share their fate.
+	fate := map[string]bool{}
+	for _, pair := range d.pairs {
+		made, decided := fate[pair[0]]
+		if other, also := fate[pair[1]]; !decided && also {
+			made, decided = other, true
+		}
+		if !decided {
+			made = keep()
+		}
+		fate[pair[0]], fate[pair[1]] = made, made
+	}
 	survived := map[*simFile]*simFile{}
 	for _, name := range slices.Sorted(maps.Keys(names)) {
 		file := d.durable[name]
-		if current := d.entries[name]; current != file && keep() {
+		made, decided := fate[name]
+		if current := d.entries[name]; current != file && (decided && made || !decided && keep()) {
 			file = current // the entry made it without a sync of its folder
 		}
 		if file == nil {
@@ -103,7 +127,7 @@ func (f *simFile) afterCrash(keep func() bool) *simFile {
 			start = end
 		}
 	}
-	return &simFile{data: data, synced: slices.Clone(data)}
+	return &simFile{data: data, synced: slices.Clone(data), inode: f.inode, mtime: f.mtime}
 }
 
 func writeAt(data, b []byte, offset int64) []byte {
@@ -180,7 +204,8 @@ func (d *simDisk) create(path string) (appender, error) {
 	if err := d.op(); err != nil {
 		return nil, err
 	}
-	f := new(simFile)
+	d.inodes++
+	f := &simFile{inode: d.inodes}
 	d.entries[path] = f
 	return simHandle{d, f}, nil
 }
@@ -204,30 +229,66 @@ func (d *simDisk) replace(path string, data []byte) error {
 func (d *simDisk) rename(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := d.op(); err != nil {
+		return err
+	}
 	f, err := d.lookup(from)
 	if err != nil {
 		return err
 	}
-	if err := d.op(); err != nil {
-		return err
+	if d.noExchange {
+		d.pairs = append(d.pairs, [2]string{from, to}) // rename is one step as well
 	}
 	d.entries[to] = f
 	delete(d.entries, from)
 	return nil
 }
 
+func (d *simDisk) stat(path string) (fileID, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f, err := d.lookup(path)
+	if err != nil {
+		return fileID{}, err
+	}
+	return fileID{f.inode, int64(len(f.data)), time.Unix(0, f.mtime).UTC()}, nil
+}
+
+// exchange is one step on the disk as well: both names make it, or neither.
+func (d *simDisk) exchange(a, b string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.op(); err != nil {
+		return err
+	}
+	first, err := d.lookup(a)
+	if err != nil {
+		return err
+	}
+	second, err := d.lookup(b)
+	if err != nil {
+		return err
+	}
+	if d.noExchange {
+		return errors.ErrUnsupported
+	}
+	d.entries[a], d.entries[b] = second, first
+	d.pairs = append(d.pairs, [2]string{a, b})
+	return nil
+}
+
 func (d *simDisk) link(from, to string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if err := d.op(); err != nil {
+		return err
+	}
 	f, err := d.lookup(from)
 	if err != nil {
 		return err
 	}
 	if d.entries[to] != nil {
 		return &fs.PathError{Op: "link", Path: to, Err: fs.ErrExist}
-	}
-	if err := d.op(); err != nil {
-		return err
 	}
 	d.entries[to] = f
 	return nil
@@ -236,10 +297,10 @@ func (d *simDisk) link(from, to string) error {
 func (d *simDisk) remove(path string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if _, err := d.lookup(path); err != nil {
+	if err := d.op(); err != nil {
 		return err
 	}
-	if err := d.op(); err != nil {
+	if _, err := d.lookup(path); err != nil {
 		return err
 	}
 	delete(d.entries, path)
@@ -262,7 +323,28 @@ func (d *simDisk) syncDir(dir string) error {
 			d.durable[path] = f
 		}
 	}
+	d.pairs = slices.DeleteFunc(d.pairs, func(p [2]string) bool { return filepath.Dir(p[0]) == dir })
 	return nil
+}
+
+// put is an operator who writes a file and syncs it, into the file that is
+// there or with a rename over it.
+func (d *simDisk) put(path string, byRename bool, content string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.putLocked(path, byRename, content)
+}
+
+func (d *simDisk) putLocked(path string, byRename bool, content string) {
+	f := d.entries[path]
+	if f == nil || byRename {
+		d.inodes++
+		f = &simFile{inode: d.inodes}
+		d.entries[path], d.durable[path] = f, f
+	}
+	d.clock++
+	f.mtime = d.clock
+	f.data, f.synced, f.pending = []byte(content), []byte(content), nil
 }
 
 type simHandle struct {
@@ -274,7 +356,7 @@ func (h simHandle) ReadAt(b []byte, offset int64) (int, error) {
 	h.disk.mu.Lock()
 	defer h.disk.mu.Unlock()
 	if offset >= int64(len(h.file.data)) {
-		return 0, fmt.Errorf("read at %d of %d bytes: %w", offset, len(h.file.data), io.EOF)
+		return 0, io.EOF
 	}
 	n := copy(b, h.file.data[offset:])
 	if n < len(b) {
@@ -296,6 +378,8 @@ func (h simHandle) WriteAt(b []byte, offset int64) (int, error) {
 	case err != nil:
 		return 0, err
 	}
+	h.disk.clock++
+	h.file.mtime = h.disk.clock
 	h.file.data = writeAt(h.file.data, b, offset)
 	h.file.pending = append(h.file.pending, simWrite{offset, slices.Clone(b)})
 	return len(b), err

@@ -38,6 +38,8 @@ type Store[S Cloner[S], E any] struct {
 
 	committed   chan struct{} // closed when the committer has ended
 	checkpoints *checkpoints
+	data        *dataFile // guarded by checkpoints.saving
+	watching    sync.WaitGroup
 	closeOnce   sync.Once
 	closeErr    error
 }
@@ -159,6 +161,7 @@ func (s *Store[S, E]) Close() error {
 		if s.Err() == nil {
 			s.closeErr = s.checkpoint()
 		}
+		s.closeErr = s.leaveData(s.closeErr)
 		s.closeErr = errors.Join(s.closeErr, s.wal.close(), s.lock.Close())
 	})
 	return s.closeErr

@@ -410,12 +410,12 @@ func TestEveryReplacedSnapshotBecomesABackup(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if info, err := os.Stat(b.path); err != nil || os.SameFile(info, present) {
-			t.Errorf("backup %d shares its file with data.json, or is gone: %v", b.seq, err)
+		if info, err := os.Stat(b.Path); err != nil || os.SameFile(info, present) {
+			t.Errorf("backup %d shares its file with data.json, or is gone: %v", b.Seq, err)
 		}
 	}
 	// The newest three, and a few below them that the latest eight build on.
-	if len(list) < 4 || len(list) > 9 || list[len(list)-1].seq != 39 || list[len(list)-3].seq != 37 {
+	if len(list) < 4 || len(list) > 9 || list[len(list)-1].Seq != 39 || list[len(list)-3].Seq != 37 {
 		t.Errorf("the backups are %v", list)
 	}
 	for seq := uint64(32); seq <= 40; seq++ {

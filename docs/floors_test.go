@@ -12,6 +12,7 @@ import (
 var floors = map[string][]string{
 	"atomicstore": {
 		"github.com/google/renameio/v2",
+		"golang.org/x/sys", // renameat2: the syscall package has no number for it
 	},
 	"reliablews": {
 		"github.com/cenkalti/backoff/v4",

@@ -1,0 +1,653 @@
+package atomicstore
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// tempPrefix begins the names of data.json files that are not in place yet, or
+// not any more.
+const tempPrefix = "." + snapshotName + "."
+
+// dataFile is data.json with its MANIFEST. It answers one question: did the
+// store write what stands there, or an operator?
+//
+// Invariants. A coming file is on disk under the name that MANIFEST gives
+// before MANIFEST names it; so if that name holds anything else, somebody
+// wrote it. Nothing is ever written over data.json: names are exchanged, and
+// what comes out is looked at. What is not the store's is put back and stays.
+//
+// Of one goroutine at a time.
+type dataFile struct {
+	fs        fileSystem
+	dir       string
+	backupDir string // "" for none
+	log       *slog.Logger
+
+	man   manifest // what is certainly on disk, or was before a failed attempt to change it
+	known bool     // there is a MANIFEST that can be read
+	seen  fileID   // of data.json when it was last found to be the store's
+
+	gone      []goneFile
+	backupErr error // of the last backup
+}
+
+// goneFile is a data.json that was replaced a moment ago. Somebody who had it
+// open may still write into it.
+type goneFile struct {
+	path  string
+	owned owned // what it was when it came out
+	id    fileID
+	since time.Time
+	temp  bool // no backup: removed when it is no longer watched
+}
+
+// goneWatched is how long a replaced data.json is watched for late writing.
+const goneWatched = 10 * time.Second
+
+// whose is the answer for a data.json.
+type whose int
+
+const (
+	nobodys   whose = iota // there is none
+	ours                   // matches MANIFEST
+	unknown                // there is no MANIFEST
+	operators              // somebody put it there
+	rotten                 // neither: its bytes changed, and nobody wrote it
+)
+
+// contents is a data.json that was looked at.
+type contents struct {
+	whose whose
+	id    fileID
+	sum   digest
+	owned owned // when it is ours
+}
+
+func (f *dataFile) path() string            { return filepath.Join(f.dir, snapshotName) }
+func (f *dataFile) temp(name string) string { return filepath.Join(f.dir, name) }
+func (f *dataFile) manifestPath() string    { return filepath.Join(f.dir, manifestName) }
+func isMissing(err error) bool              { return errors.Is(err, fs.ErrNotExist) }
+
+func (f *dataFile) sync() error {
+	if err := f.fs.syncDir(f.dir); err != nil {
+		return fmt.Errorf("sync the data folder: %w", err)
+	}
+	return nil
+}
+
+// load reads MANIFEST. One that is missing or damaged is none: an operator's
+// hand cannot be told then, and data.json is ours if it fits the log.
+func (f *dataFile) load() error {
+	data, err := f.fs.read(f.manifestPath())
+	if isMissing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, err := decodeManifest(data)
+	if err != nil {
+		f.log.Error("MANIFEST cannot be read and is written anew", "path", f.manifestPath(), "error", err)
+		return nil
+	}
+	f.man, f.known = *m, true
+	return nil
+}
+
+// write makes a manifest durable.
+func (f *dataFile) write(m manifest) error {
+	if err := f.fs.replace(f.manifestPath(), m.encode()); err != nil {
+		return fmt.Errorf("write %s: %w", manifestName, err)
+	}
+	if err := f.sync(); err != nil {
+		return err
+	}
+	f.man, f.known = m, true
+	return nil
+}
+
+// look says whose a file is, as far as MANIFEST tells.
+func (f *dataFile) look(path string) (c contents, err error) {
+	// The stat comes first: what is written in between is found by the next look.
+	if c.id, err = f.fs.stat(path); err == nil {
+		c.sum, err = f.hash(path)
+	}
+	if isMissing(err) {
+		return contents{}, nil
+	}
+	if err != nil {
+		return c, err
+	}
+	owned, found := f.man.find(c.sum)
+	switch {
+	case found:
+		c.whose, c.owned = ours, owned
+	case !f.known:
+		c.whose = unknown
+	case f.man.rotten(c.id):
+		c.whose = rotten
+	default:
+		c.whose = operators
+	}
+	return c, nil
+}
+
+// own takes a data.json for the store's.
+func (f *dataFile) own(c contents, seq uint64) {
+	f.seen = c.id
+	if c.whose == unknown {
+		f.man.present = []owned{{sum: c.sum, size: c.id.size, mtime: c.id.mtime.UnixNano(), seq: seq}}
+	}
+}
+
+// hash reads a file without holding it in memory.
+func (f *dataFile) hash(path string) (sum digest, err error) {
+	file, err := f.fs.open(path)
+	if err != nil {
+		return sum, err
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, io.NewSectionReader(file, 0, math.MaxInt64)); err != nil {
+		return sum, err
+	}
+	return digest(h.Sum(nil)), nil
+}
+
+// settle finds out what data.json is after a crash, or after an attempt to
+// replace it that failed, and finishes what had begun. What an operator put
+// there is in place afterwards, however it came to be elsewhere.
+func (f *dataFile) settle() (contents, error) {
+	c, err := f.look(f.path())
+	if err != nil || f.man.coming == nil {
+		return c, err
+	}
+	present, coming := f.man.present, *f.man.coming
+	names, err := f.fs.names(f.dir)
+	if err != nil {
+		return c, err
+	}
+	var temps []string
+	waits := false // the coming file under its temporary name
+	for _, name := range names {
+		if !strings.HasPrefix(name, f.man.temp) {
+			continue
+		}
+		path := f.temp(name)
+		t, err := f.look(path)
+		switch {
+		case err != nil:
+			return c, err
+		case t.whose == ours:
+			waits = waits || t.sum == coming.sum
+			temps = append(temps, path)
+			continue
+		case t.whose != operators:
+			if err := f.setAside(path, snapshotName); err != nil {
+				return c, err
+			}
+			continue
+		}
+		// It came out of data.json, or was written into the coming file after
+		// that had its place, and a crash came before it was put back.
+		if c.whose == operators {
+			if err := f.setAside(path, snapshotName); err != nil {
+				return c, err
+			}
+			continue
+		}
+		out, err := f.swap(path)
+		if err != nil {
+			return c, err
+		}
+		if out != "" {
+			temps = append(temps, out)
+		}
+		if c, err = f.look(f.path()); err != nil {
+			return c, err
+		}
+	}
+	if c.whose == nobodys && waits {
+		// Only where names cannot be exchanged: the old one is out, the new
+		// one not yet in.
+		for i, path := range temps {
+			if t, err := f.look(path); err != nil || t.sum != coming.sum {
+				continue
+			}
+			if err := f.fs.link(path, f.path()); err != nil {
+				return c, err
+			}
+			if err := f.fs.remove(path); err != nil {
+				return c, err
+			}
+			temps = append(temps[:i], temps[i+1:]...)
+			break
+		}
+		if c, err = f.look(f.path()); err != nil {
+			return c, err
+		}
+	}
+	if c.whose == ours && c.sum != coming.sum && !waits {
+		// The coming file is not there any more, so it had been in place: the
+		// one before it was put there again.
+		c.whose = operators
+	}
+	if err := f.sync(); err != nil {
+		return c, err
+	}
+	m := manifest{seq: f.man.seq}
+	switch {
+	case c.whose == ours:
+		m.present = []owned{c.owned}
+	default:
+		for _, o := range slices.Concat(present, []owned{coming}) {
+			// If the hash of an operator's file is that of an entry, that must
+			// go, or the next look would take the file for ours.
+			if o.sum != c.sum {
+				m.present = append(m.present, o)
+			}
+		}
+	}
+	if err := f.write(m); err != nil {
+		return c, err
+	}
+	for _, path := range temps {
+		t, err := f.look(path)
+		if err != nil {
+			return c, err
+		}
+		if c.whose == ours && t.sum != c.sum && c.sum == coming.sum {
+			f.keep(path, t) // the file that was replaced: a backup, as without the crash
+			continue
+		}
+		if err := f.fs.remove(path); err != nil && !isMissing(err) {
+			return c, err
+		}
+	}
+	return c, nil
+}
+
+// install replaces data.json by data, the state after the change seq. The old
+// one becomes a backup. adopted is the digest of an operator's file that Open
+// has taken over, if that is what stands there.
+//
+// Where an operator put another file there, at whatever moment, his stays and
+// install returns ErrReplaced. After any other error the old or the new one
+// stands there, both whole, and install can be tried again.
+func (f *dataFile) install(data []byte, seq uint64, adopted *digest) error {
+	if f.man.coming != nil {
+		c, err := f.settle()
+		if err != nil {
+			return err
+		}
+		if c.whose == operators && (adopted == nil || c.sum != *adopted) {
+			return ErrReplaced
+		}
+	}
+	var nonce [8]byte
+	rand.Read(nonce[:])
+	name := tempPrefix + hex.EncodeToString(nonce[:])
+	temp := f.temp(name)
+	coming, id, err := f.prepare(temp, data)
+	if err != nil {
+		f.fs.remove(temp)
+		return fmt.Errorf("write %s: %w", snapshotName, err)
+	}
+	coming.seq = seq
+	if err := f.sync(); err != nil {
+		f.fs.remove(temp)
+		return err
+	}
+	before := f.man
+	before.coming, before.temp = &coming, name
+	before.seq = max(before.seq, seq)
+	f.man.coming, f.man.temp = before.coming, name // it may be on disk even if write fails
+	if err := f.write(before); err != nil {
+		return err
+	}
+
+	out, err := f.swap(temp)
+	if errors.Is(err, errTaken) {
+		return f.leave()
+	}
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", snapshotName, err)
+	}
+	var old contents
+	if out != "" {
+		if old, err = f.look(out); err != nil {
+			return fmt.Errorf("read the %s that was replaced: %w", snapshotName, err)
+		}
+		if taken := adopted != nil && old.sum == *adopted; !taken && old.whose == operators {
+			return f.putBack(out, coming)
+		}
+	}
+	if err := f.sync(); err != nil {
+		return err
+	}
+	f.seen = id
+	switch {
+	case old.whose == ours:
+		f.keep(out, old)
+	case old.whose != nobodys:
+		if err := f.setAside(out, snapshotName); err != nil {
+			return err
+		}
+	}
+	return f.write(manifest{seq: before.seq, present: []owned{coming}})
+}
+
+// prepare writes and syncs a file under a temporary name.
+func (f *dataFile) prepare(temp string, data []byte) (o owned, id fileID, err error) {
+	file, err := f.fs.create(temp)
+	if err != nil {
+		return o, id, err
+	}
+	if err = writeAll(file, data, 0); err == nil {
+		err = file.sync()
+	}
+	if err = errors.Join(err, file.Close()); err != nil {
+		return o, id, err
+	}
+	id, err = f.fs.stat(temp)
+	return owned{sum: sha256.Sum256(data), size: id.size, mtime: id.mtime.UnixNano()}, id, err
+}
+
+// errTaken means that somebody made a data.json while there was none.
+var errTaken = errors.New("the name is taken")
+
+// swap puts a file in the place of data.json and returns the path under which
+// the old one is now, "" if there was none.
+func (f *dataFile) swap(temp string) (out string, err error) {
+	for {
+		err := f.fs.exchange(temp, f.path())
+		if err == nil {
+			return temp, nil
+		}
+		if errors.Is(err, errors.ErrUnsupported) {
+			// Two steps: between them there is no data.json.
+			if out, err = f.unused(temp + ".out"); err != nil {
+				return "", err
+			}
+			err = f.fs.rename(f.path(), out)
+			if err == nil {
+				break
+			}
+			out = ""
+		}
+		if !isMissing(err) {
+			return "", err
+		}
+		err = f.fs.link(temp, f.path())
+		if err == nil {
+			return "", f.fs.remove(temp)
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+		// It appeared in the meantime.
+	}
+	if err := f.fs.link(temp, f.path()); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			return out, errTaken
+		}
+		return out, err
+	}
+	return out, f.fs.remove(temp)
+}
+
+// unused returns a path like the one given that no file has.
+func (f *dataFile) unused(path string) (string, error) {
+	for {
+		_, err := f.fs.stat(path)
+		if isMissing(err) {
+			return path, nil
+		}
+		if err != nil {
+			return "", err
+		}
+		path += "x"
+	}
+}
+
+// putBack returns an operator's file to its place. Whatever he put there
+// meanwhile is later than that, and counts instead.
+func (f *dataFile) putBack(path string, coming owned) error {
+	expected := coming.sum // what was left in place, if nobody came since
+	for {
+		back, err := f.look(path)
+		if err != nil {
+			return err
+		}
+		out, err := f.swap(path)
+		if errors.Is(err, errTaken) {
+			return f.leave()
+		}
+		if err != nil {
+			return fmt.Errorf("put back the operator's %s: %w", snapshotName, err)
+		}
+		if out == "" {
+			return f.leave()
+		}
+		c, err := f.look(out)
+		if err != nil {
+			return err
+		}
+		if c.sum == expected {
+			return f.leave()
+		}
+		expected, path = back.sum, out
+	}
+}
+
+// leave leaves data.json to the operator and clears away our own coming file.
+func (f *dataFile) leave() error {
+	if _, err := f.settle(); err != nil {
+		return err
+	}
+	return ErrReplaced
+}
+
+// keep makes a data.json that was replaced a backup, and watches it a while
+// longer. A backup that cannot be made is no reason to have no snapshot: it is
+// reported, and tried again when the watching ends.
+func (f *dataFile) keep(path string, c contents) {
+	g := goneFile{path: path, owned: c.owned, id: c.id, since: time.Now(), temp: true}
+	f.file(&g)
+	f.gone = append(f.gone, g)
+}
+
+// file links a replaced data.json into the backup folder.
+func (f *dataFile) file(g *goneFile) {
+	if f.backupDir == "" || !g.temp {
+		return
+	}
+	to, err := f.makeBackup(g.path, g.owned.seq)
+	f.backupErr = err
+	if err != nil {
+		f.log.Warn("a backup was not made; it is tried again", "change", g.owned.seq, "error", err)
+		return
+	}
+	g.path, g.temp = to, false
+}
+
+func (f *dataFile) makeBackup(path string, seq uint64) (string, error) {
+	id, err := f.fs.stat(path)
+	if err != nil {
+		return "", err
+	}
+	list, err := listBackups(f.fs, f.backupDir)
+	if err != nil {
+		return "", err
+	}
+	to := ""
+	for _, b := range list {
+		if other, err := f.fs.stat(b.Path); b.Seq == seq && err == nil && other == id && id.inode != 0 {
+			to = b.Path // a crash came between link and remove
+		}
+	}
+	for now := time.Now(); to == ""; now = now.Add(time.Millisecond) {
+		name := filepath.Join(f.backupDir, backupName(seq, now))
+		if err := f.fs.link(path, name); err == nil {
+			to = name
+		} else if !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+	}
+	// Two names until one is certainly on disk.
+	if err := f.fs.syncDir(f.backupDir); err != nil {
+		return "", err
+	}
+	return to, f.fs.remove(path)
+}
+
+// asideDir is where files go that are not used any more, and not removed.
+func (f *dataFile) asideDir() string {
+	if f.backupDir != "" {
+		return f.backupDir
+	}
+	return f.dir
+}
+
+// setAside moves a file to where the operator finds it.
+func (f *dataFile) setAside(path, what string) error {
+	for now := time.Now(); ; now = now.Add(time.Millisecond) {
+		to := filepath.Join(f.asideDir(), asideName(what, now))
+		err := f.fs.link(path, to)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err == nil {
+			// Two names until one is certainly on disk.
+			err = f.fs.syncDir(f.asideDir())
+		}
+		if err == nil {
+			err = f.fs.remove(path)
+		}
+		if err != nil {
+			return fmt.Errorf("set %s aside: %w", path, err)
+		}
+		f.log.Warn("a file was set aside", "path", path, "now", to)
+		return nil
+	}
+}
+
+// replaced tells whether somebody has put another data.json there, or written
+// into one that was replaced a moment ago. It costs a stat as long as nothing
+// changes.
+func (f *dataFile) replaced() (bool, error) {
+	if err := f.lateWriting(); err != nil {
+		return errors.Is(err, ErrReplaced), err
+	}
+	id, err := f.fs.stat(f.path())
+	if isMissing(err) {
+		return false, nil // the next checkpoint writes one
+	}
+	if err != nil {
+		return false, err
+	}
+	if id == f.seen {
+		return false, nil
+	}
+	c, err := f.look(f.path())
+	if err != nil {
+		return false, err
+	}
+	if c.whose == ours {
+		f.seen = id
+	}
+	return c.whose == operators, nil
+}
+
+// lateWriting looks at the files that were replaced lately. One that was
+// written since is an operator's: he had it open, and believes it in place.
+func (f *dataFile) lateWriting() error {
+	kept := make([]goneFile, 0, len(f.gone))
+	for i, g := range f.gone {
+		c, err := f.lookAgain(&g)
+		if err == nil && c.whose == operators {
+			f.gone = append(kept, f.gone[i+1:]...)
+			return f.takeBack(g.path)
+		}
+		if time.Since(g.since) < goneWatched || err != nil && !isMissing(err) {
+			kept = append(kept, g)
+			continue
+		}
+		f.drop(g)
+	}
+	f.gone = kept
+	return nil
+}
+
+func (f *dataFile) lookAgain(g *goneFile) (c contents, err error) {
+	id, err := f.fs.stat(g.path)
+	if err != nil || id == g.id {
+		return c, err
+	}
+	if c, err = f.look(g.path); err != nil {
+		return c, err
+	}
+	if c.sum == g.owned.sum {
+		c.whose, g.id = ours, c.id
+	}
+	return c, nil
+}
+
+// drop ends the watching of a file.
+func (f *dataFile) drop(g goneFile) {
+	f.file(&g)
+	if g.temp {
+		f.fs.remove(g.path)
+	}
+}
+
+// takeBack puts a replaced file in place again that was written into since.
+func (f *dataFile) takeBack(path string) error {
+	out, err := f.swap(path)
+	if err != nil && !errors.Is(err, errTaken) {
+		return fmt.Errorf("put back the operator's %s: %w", snapshotName, err)
+	}
+	if out != "" {
+		c, err := f.look(out)
+		switch {
+		case err != nil:
+			return err
+		case c.whose == operators: // he put another one there since
+			if out, err = f.swap(out); err == nil && out != "" {
+				err = f.setAside(out, snapshotName)
+			}
+			if err != nil {
+				return fmt.Errorf("put back the operator's %s: %w", snapshotName, err)
+			}
+		default:
+			f.keep(out, c) // perhaps under the name of a backup, of another change
+		}
+	}
+	if err := f.sync(); err != nil {
+		return err
+	}
+	return ErrReplaced
+}
+
+// close ends all watching, after a last look.
+func (f *dataFile) close() {
+	if err := f.lateWriting(); err != nil && !errors.Is(err, ErrReplaced) {
+		f.log.Warn("files that were replaced could not be looked at again", "error", err)
+	}
+	for _, g := range f.gone {
+		f.drop(g)
+	}
+	f.gone = nil
+}

@@ -1,0 +1,146 @@
+package atomicstore
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"strconv"
+	"strings"
+	"time"
+)
+
+const (
+	manifestName  = "MANIFEST"
+	manifestMagic = "contestkit store manifest 1"
+	manifestLimit = 64 << 10 // bytes; a few hundred are usual
+)
+
+// digest is the SHA-256 of a file.
+type digest [sha256.Size]byte
+
+func (d digest) String() string { return hex.EncodeToString(d[:]) }
+
+// owned is a data.json that the store has written.
+type owned struct {
+	sum   digest
+	size  int64
+	mtime int64 // nanoseconds since 1970; rot leaves it alone, a hand does not
+	seq   uint64
+}
+
+// manifest says which data.json is the store's. It is written before data.json
+// is replaced, with the coming one, and after it, without the old one; what
+// matches no entry was put there by somebody else.
+type manifest struct {
+	seq     uint64  // the highest change ever given when it was written
+	present []owned // several only after an attempt whose end is not known
+	coming  *owned
+	temp    string // name of the coming file until it is in place
+}
+
+// find returns the entry of a file's contents.
+func (m *manifest) find(sum digest) (owned, bool) {
+	if m.coming != nil && m.coming.sum == sum {
+		return *m.coming, true
+	}
+	for _, o := range m.present {
+		if o.sum == sum {
+			return o, true
+		}
+	}
+	return owned{}, false
+}
+
+// rotten tells whether a file with other contents than the store wrote was
+// last written when the store wrote it.
+func (m *manifest) rotten(id fileID) bool {
+	all := m.present
+	if m.coming != nil {
+		all = append([]owned{*m.coming}, all...)
+	}
+	for _, o := range all {
+		if o.size == id.size && o.mtime == id.mtime.UnixNano() {
+			return true
+		}
+	}
+	return false
+}
+
+func (o owned) line(word string) string {
+	return fmt.Sprintf("%s %s %d %d %d", word, o.sum, o.size, o.mtime, o.seq)
+}
+
+func (m *manifest) encode() []byte {
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "%s\nseq %d\n", manifestMagic, m.seq)
+	for _, o := range m.present {
+		fmt.Fprintln(&b, o.line("present"))
+	}
+	if m.coming != nil {
+		fmt.Fprintln(&b, m.coming.line("coming"), m.temp)
+	}
+	fmt.Fprintf(&b, "crc32c %08x\n", crc32.Checksum(b.Bytes(), castagnoli))
+	return b.Bytes()
+}
+
+var errManifest = errors.New("the manifest is damaged")
+
+// decodeManifest reads what encode wrote, to the byte.
+func decodeManifest(data []byte) (*manifest, error) {
+	if len(data) > manifestLimit {
+		return nil, fmt.Errorf("%w: %d bytes", errManifest, len(data))
+	}
+	m := new(manifest)
+	for i, line := range strings.Split(string(data), "\n") {
+		word, rest, _ := strings.Cut(line, " ")
+		switch {
+		case i == 0:
+			if line != manifestMagic {
+				return nil, fmt.Errorf("%w: it begins with %.40q", errManifest, line)
+			}
+		case word == "seq":
+			m.seq, _ = strconv.ParseUint(rest, 10, 64)
+		case word == "present":
+			m.present = append(m.present, parseOwned(strings.Fields(rest)))
+		case word == "coming":
+			fields := strings.Fields(rest)
+			if len(fields) == 5 && isTempName(fields[4]) {
+				o := parseOwned(fields)
+				m.coming, m.temp = &o, fields[4]
+			}
+		}
+	}
+	// What was misread does not come out as it went in.
+	if !bytes.Equal(m.encode(), data) {
+		return nil, errManifest
+	}
+	return m, nil
+}
+
+func parseOwned(fields []string) (o owned) {
+	if len(fields) < 4 {
+		return o
+	}
+	sum, _ := hex.DecodeString(fields[0])
+	copy(o.sum[:], sum)
+	o.size, _ = strconv.ParseInt(fields[1], 10, 64)
+	o.mtime, _ = strconv.ParseInt(fields[2], 10, 64)
+	o.seq, _ = strconv.ParseUint(fields[3], 10, 64)
+	return o
+}
+
+// isTempName tells whether a name is one that a coming data.json may have.
+func isTempName(name string) bool {
+	return strings.HasPrefix(name, tempPrefix) && !strings.ContainsAny(name, "/\\")
+}
+
+// fileID tells whether a file is the one it was: another file has another
+// inode, and writing to one changes the time or the size.
+type fileID struct {
+	inode uint64
+	size  int64
+	mtime time.Time // UTC
+}
