@@ -272,6 +272,10 @@ func (w *wal) prune(seq uint64) error {
 		if err := w.fs.remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove an old log segment: %w", err)
 		}
+		// In this order on the disk as well: a hole in the log is damage.
+		if err := w.fs.syncDir(w.dir); err != nil {
+			return fmt.Errorf("sync the log folder: %w", err)
+		}
 	}
 	return nil
 }
