@@ -2,9 +2,7 @@ package atomicstore
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -14,9 +12,11 @@ import (
 
 // Backup is a data.json that was replaced.
 type Backup struct {
-	Path string    `json:"path"`
-	Seq  uint64    `json:"seq"`  // the last change in it
-	Time time.Time `json:"time"` // when it was replaced, UTC
+	Path  string    `json:"path"`
+	Epoch string    `json:"epoch"` // "" when it cannot be read
+	Seq   uint64    `json:"seq"`   // the last change in it
+	Time  time.Time `json:"time"`  // when it was replaced, UTC
+	Size  int64     `json:"size"`  // bytes
 }
 
 // stampLayout is how times stand in names of files.
@@ -61,7 +61,8 @@ func parseAsideName(name string) (what string, when time.Time, ok bool) {
 	return rest[len(stampLayout)+1:], when, err == nil
 }
 
-// listBackups returns the backups of a folder, oldest first.
+// listBackups returns the backups of a folder, oldest first, as their names
+// tell.
 func listBackups(files fileSystem, dir string) ([]Backup, error) {
 	if dir == "" {
 		return nil, nil
@@ -83,29 +84,78 @@ func listBackups(files fileSystem, dir string) ([]Backup, error) {
 	return list, nil
 }
 
-func (s *Store[S, E]) backups() ([]Backup, error) { return listBackups(s.opts.fs, s.opts.BackupDir) }
+// shelf remembers what was read from backups, which never change.
+type shelf map[string]Backup
 
-// pruneBackups keeps the newest backups, the one that the oldest change which
-// must be readable builds on, and between them enough to take its place later.
-func (s *Store[S, E]) pruneBackups(snapshot uint64) error {
-	list, err := s.backups()
+// list returns the backups of a folder in full, oldest first.
+func (known shelf) list(files fileSystem, dir string) ([]Backup, error) {
+	list, err := listBackups(files, dir)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	base := s.prunable(snapshot)
-	apart := uint64(max(1, s.opts.KeepModifications/4)) // so the log reaches back a quarter too far at most
-	kept := base
-	for _, b := range list[:max(0, len(list)-s.opts.KeepBackups)] {
-		if b.Seq == base || b.Seq >= kept+apart {
-			kept = b.Seq
+	for path := range known {
+		if !slices.ContainsFunc(list, func(b Backup) bool { return b.Path == path }) {
+			delete(known, path)
+		}
+	}
+	for i := range list {
+		b := &list[i]
+		if k, found := known[b.Path]; found {
+			*b = k
 			continue
 		}
-		if err := s.opts.fs.remove(b.Path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+		id, err := files.stat(b.Path)
+		if isMissing(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		b.Size = id.size
+		b.Epoch = epochOf(files, b.Path)
+		known[b.Path] = *b
+	}
+	return list, nil
+}
+
+// epochOf reads the epoch from the first lines of a snapshot.
+func epochOf(files fileSystem, path string) string {
+	f, err := files.open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head := make([]byte, 256)
+	n, _ := f.ReadAt(head, 0)
+	for line := range strings.Lines(string(head[:n])) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		epoch := strings.Trim(value, `", `)
+		if _, ok := parseEpoch(epoch); ok && name == `"epoch"` {
+			return epoch
 		}
 	}
-	return nil
+	return ""
 }
+
+// Backups returns the backups of a folder, oldest first.
+func Backups(backupDir string) ([]Backup, error) {
+	list, err := shelf{}.list(disk{}, backupDir)
+	if err != nil {
+		return nil, fmt.Errorf("atomicstore: list backups: %w", err)
+	}
+	return list, nil
+}
+
+// Backups returns the backups of the store, oldest first.
+func (s *Store[S, E]) Backups() ([]Backup, error) {
+	list, err := shelf{}.list(s.opts.fs, s.opts.BackupDir)
+	if err != nil {
+		return nil, fmt.Errorf("atomicstore: list backups: %w", err)
+	}
+	return list, nil
+}
+
+func (s *Store[S, E]) backups() ([]Backup, error) { return listBackups(s.opts.fs, s.opts.BackupDir) }
 
 // prunable returns the seq up to which the log is not needed any more, given
 // the seq of the snapshot: that of the newest snapshot which is at least

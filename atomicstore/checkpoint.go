@@ -29,6 +29,12 @@ type checkpoints struct {
 	count uint64
 	took  time.Duration // of the last one
 	err   error         // of the last one
+
+	backups     int    // kept
+	backupBytes int64  // of them, and of what was set aside
+	backupErr   error  // of the last one
+	undoable    uint64 // the oldest change before which the state can be restored; 0 is not yet known
+	aged        bool   // age took some of the latest modifications
 }
 
 func newCheckpoints(at Position, bytes int64) *checkpoints {
@@ -76,6 +82,10 @@ func (c *checkpoints) fill(st *Stats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	st.Checkpoints, st.SnapshotSeq, st.SnapshotBytes = c.count, c.seq, c.bytes
+	st.Backups, st.BackupBytes, st.Undoable, st.AgedOut = c.backups, c.backupBytes, c.undoable, c.aged
+	if c.backupErr != nil {
+		st.BackupError = c.backupErr.Error()
+	}
 	if c.err != nil {
 		st.SnapshotError = c.err.Error()
 	}
@@ -167,6 +177,7 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.err, c.took = err, time.Since(start)
+		c.backupErr = s.data.backupErr
 		if err == nil {
 			c.count++
 			c.seq, c.bytes, c.epoch = v.at.Seq, int64(size), v.at.Epoch

@@ -484,6 +484,16 @@ func (f *dataFile) file(g *goneFile) {
 }
 
 func (f *dataFile) makeBackup(path string, seq uint64) (string, error) {
+	to, err := f.linkBackup(path, seq)
+	if err != nil {
+		return "", err
+	}
+	// Two names until one is certainly on disk.
+	return to, f.fs.remove(path)
+}
+
+// linkBackup gives a data.json a second name in the backup folder, durably.
+func (f *dataFile) linkBackup(path string, seq uint64) (to string, err error) {
 	id, err := f.fs.stat(path)
 	if err != nil {
 		return "", err
@@ -492,7 +502,6 @@ func (f *dataFile) makeBackup(path string, seq uint64) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	to := ""
 	for _, b := range list {
 		if other, err := f.fs.stat(b.Path); b.Seq == seq && err == nil && other == id && id.inode != 0 {
 			to = b.Path // a crash came between link and remove
@@ -506,11 +515,7 @@ func (f *dataFile) makeBackup(path string, seq uint64) (string, error) {
 			return "", err
 		}
 	}
-	// Two names until one is certainly on disk.
-	if err := f.fs.syncDir(f.backupDir); err != nil {
-		return "", err
-	}
-	return to, f.fs.remove(path)
+	return to, f.fs.syncDir(f.backupDir)
 }
 
 // asideDir is where files go that are not used any more, and not removed.
@@ -523,6 +528,19 @@ func (f *dataFile) asideDir() string {
 
 // setAside moves a file to where the operator finds it.
 func (f *dataFile) setAside(path, what string) error {
+	err := f.linkAside(path, what)
+	if err == nil {
+		// Two names until one is certainly on disk.
+		err = f.fs.remove(path)
+	}
+	if err != nil {
+		return fmt.Errorf("set %s aside: %w", path, err)
+	}
+	return nil
+}
+
+// linkAside gives a file a second name among those that were set aside.
+func (f *dataFile) linkAside(path, what string) error {
 	for now := time.Now(); ; now = now.Add(time.Millisecond) {
 		to := filepath.Join(f.asideDir(), asideName(what, now))
 		err := f.fs.link(path, to)
@@ -530,17 +548,12 @@ func (f *dataFile) setAside(path, what string) error {
 			continue
 		}
 		if err == nil {
-			// Two names until one is certainly on disk.
 			err = f.fs.syncDir(f.asideDir())
 		}
 		if err == nil {
-			err = f.fs.remove(path)
+			f.log.Warn("a file was set aside", "path", path, "now", to)
 		}
-		if err != nil {
-			return fmt.Errorf("set %s aside: %w", path, err)
-		}
-		f.log.Warn("a file was set aside", "path", path, "now", to)
-		return nil
+		return err
 	}
 }
 

@@ -18,6 +18,13 @@
 //     been acknowledged stops Open with a [*CorruptError] and is never served.
 //   - A change costs as much as the change, not as much as the state.
 //
+// # Backups
+//
+// Every data.json that is replaced stays as a backup: the newest 50, one an
+// hour for a day, and what the latest 50 changes build on, so that
+// [RestoreBefore] undoes any of them exactly. [Restore] goes back to a backup.
+// Nothing older than [Options.MaxAge] stays, in the log neither.
+//
 // # The operator's hand
 //
 // Copy a backup over data.json and start the program again: that restores it.

@@ -53,8 +53,11 @@ type wal struct {
 	fs           fileSystem
 	dir          string
 	segmentBytes int64
+	rotateAfter  time.Duration // so that old changes can go without young ones; 0 is never
 
-	// Of the committer.
+	// Of whoever holds writing: the committer, and now and then the one who
+	// looks after old segments.
+	writing    sync.Mutex
 	epoch      epochID
 	logID      [8]byte
 	next       uint64 // seq of the next change
@@ -63,7 +66,8 @@ type wal struct {
 	offset     int64 // where the next batch goes, bytes
 	size       int64 // of the segment, bytes
 	frame      []byte
-	generation int // of the newest segment
+	generation int       // of the newest segment
+	created    time.Time // of the newest segment
 
 	mu       sync.Mutex // guards segments
 	segments []segment  // oldest first
@@ -74,6 +78,9 @@ type wal struct {
 // is never half made.
 func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) error {
 	h := header{epoch: w.epoch, logID: w.logID, first: first, chain: chain, created: time.Now().UTC()}
+	if oldest, ok := oldestRecord(copied, w.logID); ok && oldest.Before(h.created) {
+		h.created = oldest // or what is copied at each open would never grow old
+	}
 	temp := filepath.Join(w.dir, newSegment)
 	f, err := w.fs.create(temp)
 	if err != nil {
@@ -107,7 +114,7 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 	}
 
 	old := w.file
-	w.file, w.offset, w.size = f, offset, size
+	w.file, w.offset, w.size, w.created = f, offset, size, h.created
 	w.mu.Lock()
 	w.segments = append(superseded(w.segments, first), s)
 	w.mu.Unlock()
@@ -115,6 +122,19 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 		return old.Close()
 	}
 	return nil
+}
+
+// oldestRecord returns the time of the first change in a run of batches.
+func oldestRecord(batches []byte, logID [8]byte) (oldest time.Time, ok bool) {
+	b, err := decodeBatch(batches, logID)
+	if err != nil || b.count == 0 {
+		return oldest, false
+	}
+	b.records(func(r record) error {
+		oldest, ok = r.time, true
+		return errStop
+	})
+	return oldest, ok
 }
 
 // superseded returns the segments that still count when one that begins at
@@ -130,13 +150,16 @@ func superseded(segments []segment, first uint64) []segment {
 // commit makes records durable as one batch, or, with none, confirms the batch
 // before. An error means that the log must not be written any more.
 func (w *wal) commit(records []record) error {
+	w.writing.Lock()
+	defer w.writing.Unlock()
 	w.frame = beginBatch(w.frame)
 	for i := range records {
 		w.frame = records[i].append(w.frame)
 	}
 	frame, sum := endBatch(w.frame, w.logID, w.chain, w.next, uint32(len(records)))
 	w.frame = frame
-	if w.offset+int64(len(frame)) > w.size {
+	aged := w.rotateAfter > 0 && w.offset > segmentHeader && time.Since(w.created) > w.rotateAfter
+	if aged || w.offset+int64(len(frame)) > w.size {
 		if err := w.rotate(w.next, w.chain, nil, int64(len(frame))); err != nil {
 			return err
 		}
@@ -258,7 +281,8 @@ func readBatch(r io.ReaderAt, offset int64, logID [8]byte) (batch, error) {
 	return decodeBatch(append(head, payload...), logID)
 }
 
-// prune removes the segments whose changes all lie at or before seq.
+// prune removes the segments whose changes all lie at or before seq, oldest
+// first.
 func (w *wal) prune(seq uint64) error {
 	w.mu.Lock()
 	n := 0
@@ -266,18 +290,54 @@ func (w *wal) prune(seq uint64) error {
 		n++
 	}
 	old := slices.Clone(w.segments[:n])
-	w.segments = slices.Delete(w.segments, 0, n)
+	w.segments = slices.Delete(slices.Clone(w.segments), 0, n)
 	w.mu.Unlock()
-	for _, s := range old {
-		if err := w.fs.remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove an old log segment: %w", err)
+	for i, s := range old {
+		err := w.fs.remove(s.path)
+		if errors.Is(err, fs.ErrNotExist) {
+			err = nil
 		}
-		// In this order on the disk as well: a hole in the log is damage.
-		if err := w.fs.syncDir(w.dir); err != nil {
-			return fmt.Errorf("sync the log folder: %w", err)
+		if err == nil {
+			// In this order on the disk as well: a hole in the log is damage.
+			err = w.fs.syncDir(w.dir)
+		}
+		if err != nil {
+			w.mu.Lock()
+			w.segments = append(old[i:], w.segments...)
+			w.mu.Unlock()
+			return fmt.Errorf("remove an old log segment: %w", err)
 		}
 	}
 	return nil
+}
+
+// expired returns the last change of the segments that were begun before a
+// time, and whether the newest segment is among them. ok is false when there
+// is none.
+func (w *wal) expired(before time.Time) (last uint64, newest, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, s := range w.segments {
+		if !s.created.Before(before) {
+			break
+		}
+		ok = true
+		if i+1 == len(w.segments) {
+			return last, true, true
+		}
+		last = w.segments[i+1].first - 1
+	}
+	return last, false, ok
+}
+
+// renew begins a new segment, unless the present one is empty.
+func (w *wal) renew() error {
+	w.writing.Lock()
+	defer w.writing.Unlock()
+	if w.offset == segmentHeader {
+		return nil
+	}
+	return w.rotate(w.next, w.chain, nil, 0)
 }
 
 // count returns how many segments there are.

@@ -37,6 +37,7 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 		codec:     newCodec[E](),
 		tail:      newTail[E](),
 		committed: make(chan struct{}),
+		shelf:     shelf{},
 	}
 	s.queue = make(chan *request[S, E], s.opts.QueueLimit)
 	if err := s.open(initial); err != nil {
@@ -74,7 +75,7 @@ func (s *Store[S, E]) open(initial S) (err error) {
 	if s.lock, err = lock(s.path(lockName)); err != nil {
 		return err
 	}
-	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes}
+	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes, rotateAfter: s.opts.MaxAge / 30}
 	s.checkpoints = newCheckpoints(Position{}, 0)
 	s.data = &dataFile{fs: files, dir: s.dir, backupDir: s.opts.BackupDir, log: s.opts.Logger}
 	if err := s.data.load(); err != nil {
@@ -213,7 +214,7 @@ func (s *Store[S, E]) older(initial S, reach uint64) (*version[S], *scanned, err
 		if err != nil {
 			return nil, nil, err
 		}
-		if from.atSnap == base.chain {
+		if from.first() > base.at.Seq || from.atSnap == base.chain {
 			return base, from, nil
 		}
 	}
@@ -287,7 +288,7 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 		s.opts.Logger.Warn("a batch that was not finished, and so never acknowledged, is dropped", "after", found.last)
 	}
 
-	if base.chain != found.atSnap {
+	if found.first() <= base.at.Seq && base.chain != found.atSnap {
 		return &CorruptError{Path: found.segments[0].path, Seq: base.at.Seq, Err: errors.New("the log was not written after the snapshot that it should go on from")}
 	}
 	w := s.wal

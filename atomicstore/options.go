@@ -1,6 +1,9 @@
 package atomicstore
 
-import "log/slog"
+import (
+	"log/slog"
+	"time"
+)
 
 // Options changes how a store works. The zero value is good; Open copies it.
 type Options struct {
@@ -13,12 +16,24 @@ type Options struct {
 	// same file system. Default: no backups.
 	BackupDir string
 
-	// KeepBackups is how many of the newest backups are kept. Default: 50.
+	// KeepBackups is how many of the newest backups are kept, besides one an
+	// hour of the last day. Default: 50.
 	KeepBackups int
 
-	// KeepModifications is how many of the latest changes can be read back by
-	// Changes and At, at least. Default: 50.
+	// BackupBytes bounds the backups and what was set aside, all together. The
+	// oldest go first; what KeepModifications needs stays. Default: 512 MiB.
+	BackupBytes int64
+
+	// KeepModifications is how many of the latest changes can be undone with
+	// RestoreBefore and read back by Changes and At, at least: neither the
+	// number of backups nor BackupBytes takes what that needs. Without
+	// BackupDir it is for Changes alone. Default: 50.
 	KeepModifications int
+
+	// MaxAge bounds everything old: log, backups, and what was set aside. It
+	// wins over KeepModifications; Stats.AgedOut tells when it did. Default:
+	// 30 days.
+	MaxAge time.Duration
 
 	// SegmentBytes is the size that a log segment is preallocated with.
 	// Default: 4 MiB.
@@ -49,6 +64,12 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.KeepBackups <= 0 {
 		c.KeepBackups = 50
+	}
+	if c.BackupBytes <= 0 {
+		c.BackupBytes = 512 << 20
+	}
+	if c.MaxAge <= 0 {
+		c.MaxAge = 30 * 24 * time.Hour
 	}
 	if c.KeepModifications <= 0 {
 		c.KeepModifications = 50

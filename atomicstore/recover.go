@@ -39,9 +39,17 @@ func (s *scanned) first() uint64 {
 // valid behind it was never acknowledged, and is cut; one with something valid
 // behind it, or that the snapshot is built on, was, and is damage.
 func scan(fs fileSystem, dir string, snapSeq, reach uint64) (*scanned, error) {
-	found, err := listSegments(fs, dir)
-	if err != nil || len(found.segments) == 0 {
+	found, err := listSegments(fs, dir, parseSegmentName)
+	if err != nil {
 		return found, err
+	}
+	return found.check(fs, snapSeq, reach)
+}
+
+// check reads and checks the segments that were listed.
+func (found *scanned) check(fs fileSystem, snapSeq, reach uint64) (*scanned, error) {
+	if len(found.segments) == 0 {
+		return found, nil
 	}
 	first := found.segments[0]
 	found.epoch, found.logID = first.epoch, first.logID
@@ -113,15 +121,15 @@ func scan(fs fileSystem, dir string, snapSeq, reach uint64) (*scanned, error) {
 	return found, nil
 }
 
-// listSegments reads the headers of the log.
-func listSegments(fs fileSystem, dir string) (*scanned, error) {
+// listSegments reads the headers of the segments whose names parse accepts.
+func listSegments(fs fileSystem, dir string, parse func(string) (generation int, first uint64, ok bool)) (*scanned, error) {
 	names, err := fs.names(dir)
 	if err != nil {
 		return nil, err
 	}
 	found := new(scanned)
 	for _, name := range names {
-		generation, first, ok := parseSegmentName(name)
+		generation, first, ok := parse(name)
 		if !ok {
 			continue
 		}

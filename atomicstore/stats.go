@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,13 @@ type Stats struct {
 	SnapshotBytes int64         `json:"snapshotBytes"` // of data.json
 	SnapshotError string        `json:"snapshotError"` // of the last attempt, "" when it succeeded
 	Failed        bool          `json:"failed"`        // Err has the cause
+
+	Replaced    bool   `json:"replaced"`    // by an operator's data.json: the next Open takes it over
+	Backups     int    `json:"backups"`     // kept
+	BackupBytes int64  `json:"backupBytes"` // of them, and of what was set aside
+	BackupError string `json:"backupError"` // of the last one, "" when it succeeded
+	Undoable    uint64 `json:"undoable"`    // RestoreBefore can undo this change and later ones; 0 is not yet known
+	AgedOut     bool   `json:"agedOut"`     // Options.MaxAge took some of the latest KeepModifications
 }
 
 // counts is what the committer counts.
@@ -59,6 +67,7 @@ func (s *Store[S, E]) Stats() Stats {
 		Waiting:    len(s.queue),
 		Segments:   s.wal.count(),
 		Failed:     s.Err() != nil,
+		Replaced:   errors.Is(s.Err(), ErrReplaced),
 	}
 	s.counts.mu.Lock()
 	st.Changes, st.Batches, st.Bytes = s.counts.changes, s.counts.batches, s.counts.bytes

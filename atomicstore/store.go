@@ -39,6 +39,7 @@ type Store[S Cloner[S], E any] struct {
 	committed   chan struct{} // closed when the committer has ended
 	checkpoints *checkpoints
 	data        *dataFile // guarded by checkpoints.saving
+	shelf       shelf     // guarded by checkpoints.saving
 	watching    sync.WaitGroup
 	closeOnce   sync.Once
 	closeErr    error

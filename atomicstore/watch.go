@@ -13,12 +13,19 @@ func (s *Store[S, E]) watchAll() {
 	defer s.watching.Done()
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
+	var aged time.Time
 	for {
 		select {
 		case <-s.checkpoints.quit:
 			return
 		case <-ticker.C:
 			s.watch()
+			if now := time.Now(); s.Err() == nil && now.Sub(aged) >= ageEvery {
+				aged = now
+				if err := s.age(now); err != nil && !errors.Is(err, ErrReplaced) {
+					s.opts.Logger.Warn("what is too old stays for now", "error", err)
+				}
+			}
 		}
 	}
 }
@@ -30,6 +37,9 @@ func (s *Store[S, E]) watch() {
 	}
 	defer s.checkpoints.saving.Unlock()
 	replaced, err := s.data.replaced()
+	s.checkpoints.mu.Lock()
+	s.checkpoints.backupErr = s.data.backupErr
+	s.checkpoints.mu.Unlock()
 	if err != nil && !replaced {
 		s.opts.Logger.Warn("the data file could not be looked at", "error", err)
 	}

@@ -1,0 +1,196 @@
+package atomicstore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// TestEachOfTheLatestModificationsCanBeUndone restores to before each of the
+// latest 50 changes, whatever snapshots there are between them, and across a
+// data.json that an operator put there.
+func TestEachOfTheLatestModificationsCanBeUndone(t *testing.T) {
+	dir := t.TempDir()
+	for _, every := range []int{1, 3, 17, 1000} { // changes between checkpoints
+		for _, replacedAt := range [][]int{nil, {100}, {95, 110, 115}} {
+			inBubble(t, func(t *testing.T) { undoEach(t, dir, every, replacedAt) })
+		}
+	}
+}
+
+func undoEach(t *testing.T, dir string, every int, replacedAt []int) {
+	options := func(d *simDisk) *Options {
+		return &Options{BackupDir: "/backups", KeepBackups: 3, SegmentBytes: 1024, fs: d}
+	}
+	d := newSimDisk()
+	s := mustOpen(t, dir, options(d))
+	states := map[uint64][]string{} // before each change
+	var at Position
+	for i := range 130 {
+		if slices.Contains(replacedAt, i) {
+			mustClose(t, s)
+			d.put(filepath.Join(dir, snapshotName), false, fmt.Sprintf(`{"lines": ["his %d"]}`, i))
+			s = mustOpen(t, dir, options(d))
+		}
+		before := slices.Clone(lines(s))
+		at = mustWrite(t, s, fmt.Sprint(i))
+		states[at.Seq] = before
+		if i%every == 0 {
+			checkpoint(t, s)
+		}
+	}
+	st := s.Stats()
+	mustClose(t, s)
+	if len(replacedAt) == 0 && (st.Undoable == 0 || st.Undoable > at.Seq-49) || st.AgedOut {
+		t.Errorf("Stats says that changes from %d of %d on can be undone, aged out: %v", st.Undoable, at.Seq, st.AgedOut)
+	}
+	for seq := at.Seq - 49; seq <= at.Seq; seq++ {
+		copied := d.afterCrash(keepAll)
+		if err := RestoreBefore(dir, seq, options(copied)); err != nil {
+			t.Fatalf("a checkpoint every %d, replaced at %v, before %d of %d: %v", every, replacedAt, seq, at.Seq, err)
+		}
+		s := mustOpen(t, dir, options(copied))
+		got := slices.Clone(lines(s))
+		_, after := s.State()
+		mustClose(t, s)
+		if !slices.Equal(got, states[seq]) {
+			t.Fatalf("a checkpoint every %d, replaced at %v, before %d of %d: got %q, want %q", every, replacedAt, seq, at.Seq, got, states[seq])
+		}
+		if after.Epoch == at.Epoch || after.Seq < at.Seq {
+			t.Errorf("after %s comes %s, want another epoch that counts on", at, after)
+		}
+	}
+	var gone *TruncatedError
+	if err := RestoreBefore(dir, 2, options(d)); every == 1 && !errors.As(err, &gone) {
+		t.Errorf("before change 2: got %v, want *TruncatedError", err)
+	}
+	if err := RestoreBefore(dir, at.Seq+1, options(d)); err == nil {
+		t.Error("a change that is not there was undone")
+	}
+}
+
+func TestARestoreCanBeUndone(t *testing.T) {
+	p := newPlace(t)
+	s := p.open(t)
+	mustWrite(t, s, "one")
+	checkpoint(t, s)
+	mustWrite(t, s, "two")
+	checkpoint(t, s)
+	mustWrite(t, s, "three")
+	list, err := s.Backups()
+	if err != nil || len(list) != 2 || list[1].Seq != 1 || list[1].Size == 0 || list[1].Time.IsZero() {
+		t.Fatalf("backups %+v, %v", list, err)
+	}
+	if err := Restore(p.data, list[1].Path, p.options()); !errors.Is(err, ErrLocked) {
+		t.Fatalf("restoring under an open store: got %v, want ErrLocked", err)
+	}
+	if err := RestoreBefore(p.data, 2, p.options()); !errors.Is(err, ErrLocked) {
+		t.Fatalf("restoring under an open store: got %v, want ErrLocked", err)
+	}
+	mustClose(t, s)
+	if err := Restore(p.data, list[1].Path, p.options()); err != nil {
+		t.Fatal(err)
+	}
+	s = p.open(t)
+	wantLines(t, s, "one")
+	mustClose(t, s)
+
+	list, err = Backups(p.backups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var newest Backup
+	for _, b := range list {
+		if b.Seq == 3 {
+			newest = b
+		}
+	}
+	for range 2 { // to what is there already as well
+		if err := Restore(p.data, newest.Path, p.options()); err != nil {
+			t.Fatal(err)
+		}
+		s = p.open(t)
+		wantLines(t, s, "one", "two", "three")
+		mustClose(t, s)
+	}
+}
+
+func TestADamagedBackupIsNotRestored(t *testing.T) {
+	p := newPlace(t)
+	s := p.open(t)
+	mustWrite(t, s, "one")
+	checkpoint(t, s)
+	mustWrite(t, s, "two")
+	mustClose(t, s)
+	list, err := Backups(p.backups)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := list[len(list)-1].Path
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-6] ^= 1
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var corrupt *CorruptError
+	if err := Restore(p.data, path, p.options()); !errors.As(err, &corrupt) || corrupt.Path != path {
+		t.Errorf("got %v, want *CorruptError", err)
+	}
+	s = p.open(t)
+	wantLines(t, s, "one", "two")
+	mustClose(t, s)
+}
+
+// TestARestoreSurvivesAPowerCut cuts the power at every operation of a restore:
+// the next open finds the state of before or of after, whole.
+func TestARestoreSurvivesAPowerCut(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(t *testing.T) {
+		for _, backups := range []string{"/backups", ""} {
+			d := newSimDisk()
+			o := &Options{BackupDir: backups, fs: d}
+			s := mustOpen(t, dir, o)
+			mustWrite(t, s, numbered("", 5)...)
+			if backups != "" {
+				checkpoint(t, s)
+			}
+			cut := d.afterCrash(keepAll) // not closed: the log holds the last changes alone
+			mustClose(t, s)
+			for n := 1; ; n++ {
+				at := cut.afterCrash(keepAll)
+				at.crashAt = n
+				err := RestoreBefore(dir, 4, &Options{BackupDir: backups, fs: at})
+				for seed := range uint64(4) {
+					left := at.afterCrash(keepSome(seed + uint64(n)))
+					s := mustOpen(t, dir, &Options{BackupDir: backups, fs: left})
+					got := lines(s)
+					mustClose(t, s)
+					if want := numbered("", 3); !slices.Equal(got, want) && (err == nil || !slices.Equal(got, numbered("", 5))) {
+						t.Fatalf("power cut at operation %d, restore gave %v: the ledger has %q", n, err, got)
+					}
+					if err != nil {
+						continue
+					}
+					kept := 0
+					for path := range left.entries {
+						if _, _, ok := parseAsideName(filepath.Base(path)); ok {
+							kept++
+						}
+					}
+					if kept == 0 {
+						t.Errorf("power cut at operation %d: nothing was set aside", n)
+					}
+				}
+				if err == nil {
+					break
+				}
+			}
+		}
+	})
+}
