@@ -2,9 +2,10 @@
 
 GO ?= go
 FUZZTIME ?= 30s
+ROUNDS ?= 5
 STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help test needs vet test-go test-js types fuzz bench run
+.PHONY: help test needs vet test-go test-js types fuzz bench bench-store run
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -42,6 +43,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s) each
 
 bench: ## the benchmarks of every package
 	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+bench-store: ## the store against others (ROUNDS=5), table and plot in atomicstore/peerbench/results
+	cd atomicstore/peerbench && $(GO) run . -rounds $(ROUNDS) -out results
 
 run: ## the contest on http://localhost:3000
 	$(GO) run ./cmd/contestd
