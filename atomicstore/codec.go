@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -34,29 +35,55 @@ func newCodec[E any]() codec[E] {
 	return codec[E]{kinds}
 }
 
-// encode returns the JSON of an event and the event as replay will see it.
-func (c codec[E]) encode(e E) ([]byte, E, error) {
-	var again E
-	if c.kinds != nil {
-		set := 0
-		v := reflect.ValueOf(e)
-		for i := range v.NumField() {
-			if !v.Field(i).IsNil() {
-				set++
-			}
-		}
-		if set != 1 {
-			return nil, again, fmt.Errorf("%w: %d fields of %T are set, one must be", ErrUnknownKind, set, e)
+// check tells whether an event is of exactly one kind.
+func (c codec[E]) check(e E) error {
+	if c.kinds == nil {
+		return nil
+	}
+	set := 0
+	v := reflect.ValueOf(e)
+	for i := range v.NumField() {
+		if !v.Field(i).IsNil() {
+			set++
 		}
 	}
-	data, err := json.Marshal(e)
-	if err != nil {
-		return nil, again, fmt.Errorf("atomicstore: encode event: %w", err)
+	if set != 1 {
+		return fmt.Errorf("%w: %d fields of %T are set, one must be", ErrUnknownKind, set, e)
 	}
-	if err := json.Unmarshal(data, &again); err != nil {
-		return nil, again, fmt.Errorf("atomicstore: decode the event just encoded: %w", err)
+	return nil
+}
+
+// encoder encodes one event after the other with the same memory. It belongs
+// to one goroutine.
+type encoder[E any] struct {
+	codec codec[E]
+	buf   *bytes.Buffer
+	json  *json.Encoder
+}
+
+func newEncoder[E any](c codec[E]) encoder[E] {
+	buf := new(bytes.Buffer)
+	return encoder[E]{c, buf, json.NewEncoder(buf)}
+}
+
+// encode returns the JSON of an event, good until the next call, and sets
+// again to the event as replay will see it.
+func (enc encoder[E]) encode(e E, again *E) ([]byte, error) {
+	if err := enc.codec.check(e); err != nil {
+		return nil, err
 	}
-	return data, again, nil
+	if enc.buf.Cap() > batchBytes {
+		*enc.buf = bytes.Buffer{} // one large event does not hold memory for ever
+	}
+	enc.buf.Reset()
+	if err := enc.json.Encode(e); err != nil {
+		return nil, fmt.Errorf("atomicstore: encode event: %w", err)
+	}
+	data := bytes.TrimSuffix(enc.buf.Bytes(), []byte{'\n'})
+	if err := json.Unmarshal(data, again); err != nil {
+		return nil, fmt.Errorf("atomicstore: decode the event just encoded: %w", err)
+	}
+	return data, nil
 }
 
 // decode reads an event of the log. Fields it does not know inside a kind are

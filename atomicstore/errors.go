@@ -32,6 +32,10 @@ var (
 	// being written. It comes with the context's error.
 	ErrOutcomeUnknown = errors.New("atomicstore: outcome unknown")
 
+	// ErrInside means that decide or Apply has called Update, WaitFor or Close,
+	// which would wait for itself. Nothing was done.
+	ErrInside = errors.New("atomicstore: called from inside an update")
+
 	// ErrTooLarge means that the events of one update exceed
 	// Options.MaxChangeBytes. The update was not taken.
 	ErrTooLarge = errors.New("atomicstore: the change is too large")

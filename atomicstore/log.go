@@ -2,6 +2,7 @@ package atomicstore
 
 import (
 	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -55,17 +56,21 @@ type wal struct {
 	segmentBytes int64
 	rotateAfter  time.Duration // so that old changes can go without young ones; 0 is never
 
-	// Of whoever holds writing: the committer, and now and then the one who
-	// looks after old segments.
+	// Of the committer.
+	epoch epochID
+	logID [8]byte
+	next  uint64 // seq of the next change
+	chain uint32 // checksum of the last batch
+
+	// Of whoever holds writing: the committer, the flusher while a batch is
+	// under way, and now and then the one who looks after old segments.
 	writing    sync.Mutex
-	epoch      epochID
-	logID      [8]byte
-	next       uint64 // seq of the next change
-	chain      uint32 // checksum of the last batch
+	after      uint64 // seq of the next change to be written; next may be ahead
+	last       uint32 // checksum of the last batch written
 	file       appender
 	offset     int64 // where the next batch goes, bytes
 	size       int64 // of the segment, bytes
-	frame      []byte
+	spare      *spare
 	generation int       // of the newest segment
 	created    time.Time // of the newest segment
 
@@ -82,18 +87,16 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 		h.created = oldest // or what is copied at each open would never grow old
 	}
 	temp := filepath.Join(w.dir, newSegment)
-	f, err := w.fs.create(temp)
-	if err != nil {
-		return fmt.Errorf("create a log segment: %w", err)
-	}
 	offset := int64(segmentHeader + len(copied))
 	size := max(w.segmentBytes, offset+room)
-	// Zeros are written rather than reserved: a write into them changes no
-	// metadata, which halves what each commit makes the disk do.
-	content := make([]byte, size)
-	copy(content, h.encode())
-	copy(content[segmentHeader:], copied)
-	if err := writeAll(f, content, 0); err != nil {
+	f, filled := w.prepared()
+	if f == nil {
+		var err error
+		if f, err = w.fs.create(temp); err != nil {
+			return fmt.Errorf("create a log segment: %w", err)
+		}
+	}
+	if err := fill(f, append(h.encode(), copied...), max(offset, filled), size); err != nil {
 		f.Close()
 		return fmt.Errorf("fill a log segment: %w", err)
 	}
@@ -137,6 +140,74 @@ func oldestRecord(batches []byte, logID [8]byte) (oldest time.Time, ok bool) {
 	return oldest, ok
 }
 
+var zeros [256 << 10]byte
+
+// fill writes the start of a segment, and zeros from an offset to its end.
+// Zeros are written rather than reserved: a write into them changes no
+// metadata, which halves what each commit makes the disk do.
+func fill(f appender, start []byte, from, to int64) error {
+	if len(start) > 0 {
+		if err := writeAll(f, start, 0); err != nil {
+			return err
+		}
+	}
+	for from < to {
+		n := min(to-from, int64(len(zeros)))
+		if err := writeAll(f, zeros[:n], from); err != nil {
+			return err
+		}
+		from += n
+	}
+	return nil
+}
+
+// spare is a segment without a name that is made before it is needed, so that
+// no commit waits for megabytes of zeros.
+type spare struct {
+	done chan struct{} // closed when file, size and err are set
+	file appender
+	size int64 // bytes of synced zeros
+	err  error // why there is no file
+}
+
+// prepare begins to make the next segment once the present one is half full.
+func (w *wal) prepare() {
+	if w.spare != nil || w.offset < w.size/2 {
+		return
+	}
+	s := &spare{done: make(chan struct{}), size: w.segmentBytes}
+	w.spare = s
+	go func() {
+		defer close(s.done)
+		f, err := w.fs.create(filepath.Join(w.dir, newSegment))
+		if err != nil {
+			s.err = err
+			return
+		}
+		if err = fill(f, nil, 0, s.size); err == nil {
+			err = f.sync()
+		}
+		if err != nil {
+			// The commit that needs it tries again itself, and reports.
+			s.err = errors.Join(err, f.Close(), w.fs.remove(filepath.Join(w.dir, newSegment)))
+			return
+		}
+		s.file = f
+	}()
+}
+
+// prepared returns the spare segment and how many zeros it has, or nil when
+// there is none or it could not be made. It waits for one that is being made.
+func (w *wal) prepared() (appender, int64) {
+	s := w.spare
+	if s == nil {
+		return nil, 0
+	}
+	w.spare = nil
+	<-s.done
+	return s.file, s.size
+}
+
 // superseded returns the segments that still count when one that begins at
 // first is made after them. The slice is new: readers may hold the old one.
 func superseded(segments []segment, first uint64) []segment {
@@ -147,22 +218,27 @@ func superseded(segments []segment, first uint64) []segment {
 	return slices.Clone(segments[:n])
 }
 
-// commit makes records durable as one batch, or, with none, confirms the batch
-// before. An error means that the log must not be written any more.
-func (w *wal) commit(records []record) error {
+// seal completes a frame of so many changes, which follows the one sealed
+// before; with none it confirms that one.
+func (w *wal) seal(frame []byte, count int) []byte {
+	frame, w.chain = endBatch(frame, w.logID, w.chain, w.next, uint32(count))
+	w.next += uint64(count)
+	return frame
+}
+
+// write makes a sealed frame durable. first is the seq of its first change,
+// prev the checksum of the batch before it, which is durable. An error means
+// that the log must not be written any more.
+func (w *wal) write(frame []byte, first uint64, prev uint32) error {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	w.frame = beginBatch(w.frame)
-	for i := range records {
-		w.frame = records[i].append(w.frame)
-	}
-	frame, sum := endBatch(w.frame, w.logID, w.chain, w.next, uint32(len(records)))
-	w.frame = frame
 	aged := w.rotateAfter > 0 && w.offset > segmentHeader && time.Since(w.created) > w.rotateAfter
 	if aged || w.offset+int64(len(frame)) > w.size {
-		if err := w.rotate(w.next, w.chain, nil, int64(len(frame))); err != nil {
+		if err := w.rotate(first, prev, frame, 0); err != nil {
 			return err
 		}
+		w.wrote(frame)
+		return nil
 	}
 	if err := writeAll(w.file, frame, w.offset); err != nil {
 		return fmt.Errorf("append to the log: %w", err)
@@ -171,12 +247,15 @@ func (w *wal) commit(records []record) error {
 		return fmt.Errorf("sync the log: %w", err)
 	}
 	w.offset += int64(len(frame))
-	w.next += uint64(len(records))
-	w.chain = sum
-	if cap(w.frame) > 1<<20 {
-		w.frame = nil // one large change does not hold memory for ever
-	}
+	w.wrote(frame)
+	w.prepare()
 	return nil
+}
+
+// wrote notes where the log on disk ends: with this frame.
+func (w *wal) wrote(frame []byte) {
+	w.after = binary.LittleEndian.Uint64(frame[8:]) + uint64(binary.LittleEndian.Uint32(frame[20:]))
+	w.last = binary.LittleEndian.Uint32(frame[4:])
 }
 
 func writeAll(f appender, b []byte, offset int64) error {
@@ -337,7 +416,7 @@ func (w *wal) renew() error {
 	if w.offset == segmentHeader {
 		return nil
 	}
-	return w.rotate(w.next, w.chain, nil, 0)
+	return w.rotate(w.after, w.last, nil, 0)
 }
 
 // count returns how many segments there are.
@@ -348,10 +427,14 @@ func (w *wal) count() int {
 }
 
 func (w *wal) close() error {
-	if w.file == nil {
-		return nil
+	var err error
+	if f, _ := w.prepared(); f != nil {
+		err = errors.Join(f.Close(), w.fs.remove(filepath.Join(w.dir, newSegment)))
 	}
-	return w.file.Close()
+	if w.file != nil {
+		err = errors.Join(err, w.file.Close())
+	}
+	return err
 }
 
 func newLogID() (id [8]byte) {

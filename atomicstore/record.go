@@ -162,16 +162,25 @@ type record struct {
 }
 
 func (r *record) append(b []byte) []byte {
-	b = append(b, r.id[:]...)
-	b = binary.LittleEndian.AppendUint64(b, uint64(r.time.UnixNano()))
-	b = binary.AppendUvarint(b, uint64(len(r.requestID)))
-	b = append(b, r.requestID...)
-	b = binary.AppendUvarint(b, uint64(len(r.events)))
+	b = appendChange(b, r.id, r.time, r.requestID, len(r.events))
 	for _, e := range r.events {
-		b = binary.AppendUvarint(b, uint64(len(e)))
-		b = append(b, e...)
+		b = appendChunk(b, e)
 	}
 	return b
+}
+
+// appendChange begins a change; its events follow as chunks.
+func appendChange(b []byte, id [16]byte, at time.Time, requestID string, events int) []byte {
+	b = append(b, id[:]...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(at.UnixNano()))
+	b = appendChunk(b, requestID)
+	return binary.AppendUvarint(b, uint64(events))
+}
+
+// appendChunk adds a length and that many bytes.
+func appendChunk[T string | []byte](b []byte, data T) []byte {
+	b = binary.AppendUvarint(b, uint64(len(data)))
+	return append(b, data...)
 }
 
 var errRecord = errors.New("the batch matches its checksum and does not hold what it says")

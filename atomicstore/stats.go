@@ -9,22 +9,38 @@ import (
 
 // Stats are a store's numbers since it was opened.
 type Stats struct {
-	Seq           uint64        `json:"seq"`           // the latest change
-	First         uint64        `json:"first"`         // the oldest change that Changes can give
-	Changes       uint64        `json:"changes"`       // written
-	Batches       uint64        `json:"batches"`       // flushes that wrote them
-	Bytes         uint64        `json:"bytes"`         // of events, written
-	Refused       uint64        `json:"refused"`       // updates refused by decide or Apply
-	Overloaded    uint64        `json:"overloaded"`    // updates refused with ErrOverloaded
-	Waiting       int           `json:"waiting"`       // updates in the queue
-	Segments      int           `json:"segments"`      // of the log
-	FlushTime     time.Duration `json:"flushTime"`     // all flushes together, ns
-	SlowestFlush  time.Duration `json:"slowestFlush"`  // ns
-	Checkpoints   uint64        `json:"checkpoints"`   // snapshots written
-	SnapshotSeq   uint64        `json:"snapshotSeq"`   // of data.json
-	SnapshotBytes int64         `json:"snapshotBytes"` // of data.json
-	SnapshotError string        `json:"snapshotError"` // of the last attempt, "" when it succeeded
-	Failed        bool          `json:"failed"`        // Err has the cause
+	Seq   uint64 `json:"seq"`   // the latest change
+	First uint64 `json:"first"` // the oldest change that Changes can give
+
+	Changes    uint64 `json:"changes"`    // written
+	Bytes      uint64 `json:"bytes"`      // of their events, written
+	Refused    uint64 `json:"refused"`    // updates refused by decide or Apply
+	Overloaded uint64 `json:"overloaded"` // updates refused with ErrOverloaded
+	Waiting    int    `json:"waiting"`    // updates in the queue now
+
+	Batches      uint64 `json:"batches"`      // flushes that wrote the changes
+	BatchP50     int    `json:"batchP50"`     // changes in one flush
+	BatchP90     int    `json:"batchP90"`     // quantiles are an eighth too high at most
+	BatchP99     int    `json:"batchP99"`     //
+	LargestBatch int    `json:"largestBatch"` //
+
+	FlushTime    time.Duration `json:"flushTime"`    // all flushes together, ns
+	FlushP50     time.Duration `json:"flushP50"`     // write and sync of one batch, ns
+	FlushP90     time.Duration `json:"flushP90"`     //
+	FlushP99     time.Duration `json:"flushP99"`     //
+	SlowestFlush time.Duration `json:"slowestFlush"` //
+	Flushing     time.Duration `json:"flushing"`     // age of the flush under way, 0 without one, ns
+	Stalls       uint64        `json:"stalls"`       // flushes and decides that took over a second
+
+	Segments      int    `json:"segments"`      // of the log
+	LogBytes      uint64 `json:"logBytes"`      // written to the log, frames included
+	Checkpoints   uint64 `json:"checkpoints"`   // snapshots written
+	SnapshotSeq   uint64 `json:"snapshotSeq"`   // of data.json
+	SnapshotBytes int64  `json:"snapshotBytes"` // of data.json
+	SnapshotError string `json:"snapshotError"` // of the last attempt, "" when it succeeded
+
+	Failed    bool   `json:"failed"`    // nothing can be written until the store is opened again
+	LastError string `json:"lastError"` // why, or SnapshotError, or ""
 
 	Replaced    bool   `json:"replaced"`    // by an operator's data.json: the next Open takes it over
 	Backups     int    `json:"backups"`     // kept
@@ -41,18 +57,24 @@ type counts struct {
 
 	mu       sync.Mutex // guards the fields below
 	changes  uint64
-	batches  uint64
 	bytes    uint64
+	logged   uint64
+	batches  histogram // changes in each
+	largest  int
+	flushes  histogram // ns of each
 	flushing time.Duration
 	slowest  time.Duration
 }
 
-func (c *counts) flushed(changes, bytes int, took time.Duration) {
+func (c *counts) flushed(changes, bytes, logged int, took time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.changes += uint64(changes)
-	c.batches++
 	c.bytes += uint64(bytes)
+	c.logged += uint64(logged)
+	c.batches.add(uint64(changes))
+	c.largest = max(c.largest, changes)
+	c.flushes.add(uint64(took))
 	c.flushing += took
 	c.slowest = max(c.slowest, took)
 }
@@ -64,15 +86,26 @@ func (s *Store[S, E]) Stats() Stats {
 		First:      s.wal.first(),
 		Refused:    s.counts.refused.Load(),
 		Overloaded: s.counts.overloaded.Load(),
-		Waiting:    len(s.queue),
+		Waiting:    s.queue.len(),
 		Segments:   s.wal.count(),
+		Flushing:   s.stalls.flush.lasts(),
+		Stalls:     s.stalls.count.Load(),
 		Failed:     s.Err() != nil,
 		Replaced:   errors.Is(s.Err(), ErrReplaced),
 	}
-	s.counts.mu.Lock()
-	st.Changes, st.Batches, st.Bytes = s.counts.changes, s.counts.batches, s.counts.bytes
-	st.FlushTime, st.SlowestFlush = s.counts.flushing, s.counts.slowest
-	s.counts.mu.Unlock()
+	s.counts.fill(&st)
 	s.checkpoints.fill(&st)
+	if st.LastError = st.SnapshotError; st.Failed {
+		st.LastError = s.Err().Error()
+	}
 	return st
+}
+
+func (c *counts) fill(st *Stats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	st.Changes, st.Bytes, st.LogBytes, st.Batches = c.changes, c.bytes, c.logged, c.batches.count
+	st.BatchP50, st.BatchP90, st.BatchP99 = int(c.batches.quantile(0.5)), int(c.batches.quantile(0.9)), int(c.batches.quantile(0.99))
+	st.FlushP50, st.FlushP90, st.FlushP99 = time.Duration(c.flushes.quantile(0.5)), time.Duration(c.flushes.quantile(0.9)), time.Duration(c.flushes.quantile(0.99))
+	st.LargestBatch, st.FlushTime, st.SlowestFlush = c.largest, c.flushing, c.slowest
 }

@@ -2,15 +2,12 @@ package atomicstore
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // Cloner is a state that can be copied. Clone must be cheap, must give a copy
@@ -32,9 +29,12 @@ type Store[S Cloner[S], E any] struct {
 	counts  counts
 	lock    *os.File
 
-	enqueue sync.RWMutex // guards closed, and the queue against sending after close
+	queue    *queue[S, E]
+	requests sync.Pool // of *request[S, E]
+	stalls   stalls
+
+	enqueue sync.RWMutex // guards closed
 	closed  bool
-	queue   chan *request[S, E]
 
 	committed   chan struct{} // closed when the committer has ended
 	checkpoints *checkpoints
@@ -52,14 +52,14 @@ type version[S any] struct {
 	chain uint32 // checksum of the batch that ends at the position
 }
 
-// request is one Update on its way.
+// request is one Update on its way. Requests are used again.
 type request[S, E any] struct {
 	decide    func(S) ([]E, error)
 	requestID string
-	taken     atomic.Bool // by the committer, or by the caller who gives up
-	done      chan struct{}
+	taken     atomic.Bool   // by the committer, or by the caller who gives up
+	done      chan struct{} // holds one signal: at and err are set
 
-	at  Position // set before done is closed
+	at  Position
 	err error
 }
 
@@ -87,48 +87,70 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 // when ctx ends, the error of ctx, together with [ErrOutcomeUnknown] if the
 // update was already taken.
 //
-// Calling Update or Close from decide or Apply waits for itself for ever.
+// An Update that decide or Apply calls would wait for itself: after a second
+// it returns [ErrInside], having done nothing.
 func (s *Store[S, E]) Update(ctx context.Context, decide func(S) ([]E, error)) (Position, error) {
 	if err := ctx.Err(); err != nil {
 		return Position{}, err
 	}
-	id, _ := ctx.Value(requestIDKey{}).(string)
-	r := &request[S, E]{decide: decide, requestID: id, done: make(chan struct{})}
+	r, _ := s.requests.Get().(*request[S, E])
+	if r == nil {
+		r = &request[S, E]{done: make(chan struct{}, 1)}
+	}
+	r.decide = decide
+	r.requestID, _ = ctx.Value(requestIDKey{}).(string)
 	if err := s.send(r); err != nil {
+		s.recycle(r)
 		return Position{}, err
 	}
-	select {
-	case <-r.done:
-		return r.at, r.err
-	case <-ctx.Done():
-		if r.taken.CompareAndSwap(false, true) {
-			return Position{}, ctx.Err()
-		}
+	for {
+		hung := s.stalls.hung()
 		select {
-		case <-r.done: // it has just been answered
-			return r.at, r.err
-		default:
-			return Position{}, errors.Join(ErrOutcomeUnknown, ctx.Err())
+		case <-r.done:
+			at, err := r.at, r.err
+			s.recycle(r)
+			return at, err
+		case <-ctx.Done():
+			return s.giveUp(r, ctx.Err())
+		case <-hung:
+			if s.stalls.inside() {
+				return s.giveUp(r, ErrInside)
+			}
 		}
 	}
 }
 
-func (s *Store[S, E]) send(r *request[S, E]) error {
-	s.enqueue.RLock()
-	defer s.enqueue.RUnlock()
-	if s.closed {
-		return ErrClosed
+// giveUp ends an update before its answer. The committer may still hold the
+// request, so it is not used again.
+func (s *Store[S, E]) giveUp(r *request[S, E], cause error) (Position, error) {
+	if r.taken.CompareAndSwap(false, true) {
+		s.queue.drop(r)
+		return Position{}, cause
 	}
+	select {
+	case <-r.done: // it has just been answered
+		return r.at, r.err
+	default:
+		return Position{}, errors.Join(ErrOutcomeUnknown, cause)
+	}
+}
+
+// recycle keeps a request that nobody else holds.
+func (s *Store[S, E]) recycle(r *request[S, E]) {
+	r.decide, r.requestID, r.at, r.err = nil, "", Position{}, nil
+	r.taken.Store(false)
+	s.requests.Put(r)
+}
+
+func (s *Store[S, E]) send(r *request[S, E]) error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	select {
-	case s.queue <- r:
-		return nil
-	default:
+	err := s.queue.put(r)
+	if err == ErrOverloaded {
 		s.counts.overloaded.Add(1)
-		return ErrOverloaded
 	}
+	return err
 }
 
 // State returns the latest durable state and its position. It never waits, not
@@ -136,6 +158,39 @@ func (s *Store[S, E]) send(r *request[S, E]) error {
 func (s *Store[S, E]) State() (S, Position) {
 	v := s.current.Load()
 	return v.state, v.at
+}
+
+// WaitFor returns when the state has reached a position, so that whoever was
+// told of a change reads it. It returns [ErrEpoch] for a position of another
+// history, the error of ctx, and [ErrFailed] or [ErrClosed] when the position
+// will not be reached any more.
+func (s *Store[S, E]) WaitFor(ctx context.Context, at Position) error {
+	for {
+		more, closed := s.tail.next()
+		hung := s.stalls.hung()
+		now := s.current.Load().at // after more, or a change in between would be missed
+		switch {
+		case at == Position{}:
+			return nil // before the first change
+		case at.Epoch != now.Epoch:
+			return fmt.Errorf("%w: %s, the store is at %s", ErrEpoch, at, now)
+		case at.Seq <= now.Seq:
+			return nil
+		case closed != nil:
+			return closed
+		case s.Err() != nil:
+			return s.Err()
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-hung:
+			if s.stalls.inside() {
+				return ErrInside
+			}
+		}
+	}
 }
 
 // Err returns nil while the store can write, and an [ErrFailed] with the cause
@@ -150,12 +205,16 @@ func (s *Store[S, E]) Err() error {
 // Close takes no more updates, finishes those that wait, writes the final
 // snapshot, and returns when every goroutine of the store has ended. It
 // returns the error of the snapshot; all changes are in the log in any case.
+// Called by decide or Apply it returns [ErrInside] and does nothing.
 func (s *Store[S, E]) Close() error {
+	if s.stalls.inside() {
+		return ErrInside
+	}
 	s.closeOnce.Do(func() {
 		s.enqueue.Lock()
 		s.closed = true
-		close(s.queue)
 		s.enqueue.Unlock()
+		s.queue.close()
 		<-s.committed
 		s.checkpoints.stop()
 		s.tail.close(ErrClosed)
@@ -166,198 +225,6 @@ func (s *Store[S, E]) Close() error {
 		s.closeErr = errors.Join(s.closeErr, s.wal.close(), s.lock.Close())
 	})
 	return s.closeErr
-}
-
-const (
-	batchChanges = 1024            // updates in one flush
-	batchBytes   = 1 << 20         // bytes after which a flush is full
-	confirmAfter = 1 * time.Second // of idleness
-)
-
-// commitAll is the committer: the only one that decides and writes. The flush
-// under way is the window in which the next batch gathers; there is no timer.
-func (s *Store[S, E]) commitAll() {
-	defer close(s.committed)
-	idle := time.NewTimer(confirmAfter)
-	idle.Stop()
-	confirmed := true
-	for {
-		select {
-		case r, ok := <-s.queue:
-			if !ok {
-				return
-			}
-			if s.commitBatch(r) {
-				confirmed = false
-				idle.Reset(confirmAfter)
-			}
-		case <-idle.C:
-			// Rot in the last batch could be taken for one that was never
-			// acknowledged; with another behind it, it cannot.
-			if !confirmed && s.Err() == nil {
-				if err := s.wal.commit(nil); err != nil {
-					s.fail(err)
-				}
-				confirmed = true
-			}
-		}
-	}
-}
-
-// pending is a batch before its flush.
-type pending[S Cloner[S], E any] struct {
-	state    S
-	records  []record
-	changes  []Change[E]
-	sizes    []int
-	bytes    int
-	answered []*request[S, E] // with at and err set, to be released
-}
-
-// commitBatch decides first and all that wait, writes what they decided, and
-// releases their answers. It reports whether there was anything to write.
-func (s *Store[S, E]) commitBatch(first *request[S, E]) bool {
-	base := s.current.Load()
-	now := time.Now().UTC().Round(0)
-	b := &pending[S, E]{state: base.state.Clone()}
-	for r := first; r != nil; r = s.another(b) {
-		if !r.taken.CompareAndSwap(false, true) {
-			continue // its caller has given up
-		}
-		if err := s.Err(); err != nil {
-			r.err = err
-			close(r.done)
-			continue
-		}
-		s.decide(b, base, r, now)
-		if len(b.records) == 0 {
-			// All it saw is on disk already.
-			close(r.done)
-		} else {
-			b.answered = append(b.answered, r)
-		}
-	}
-	if len(b.records) == 0 {
-		return false
-	}
-
-	start := time.Now()
-	if err := s.wal.commit(b.records); err != nil {
-		err = s.fail(err)
-		for _, r := range b.answered {
-			r.at, r.err = Position{}, err
-			close(r.done)
-		}
-		return false
-	}
-	s.counts.flushed(len(b.records), b.bytes, time.Since(start))
-
-	last := b.changes[len(b.changes)-1].Position
-	s.current.Store(&version[S]{state: b.state, at: last, chain: s.wal.chain})
-	s.tail.push(b.changes, b.sizes)
-	for _, r := range b.answered {
-		close(r.done)
-	}
-	s.checkpoints.changed(b.bytes)
-	return true
-}
-
-// another returns the next request that waits already, or nil when there is
-// none or the batch is full.
-func (s *Store[S, E]) another(b *pending[S, E]) *request[S, E] {
-	if len(b.records) >= batchChanges || b.bytes >= batchBytes {
-		return nil
-	}
-	select {
-	case r := <-s.queue:
-		return r // nil once the queue is closed
-	default:
-		return nil
-	}
-}
-
-// decide runs one update on the batch's copy of the state and sets its answer.
-func (s *Store[S, E]) decide(b *pending[S, E], base *version[S], r *request[S, E], now time.Time) {
-	seen := base.at
-	if n := len(b.changes); n > 0 {
-		seen = b.changes[n-1].Position
-	}
-	rec := record{seq: seen.Seq + 1, time: now, requestID: r.requestID}
-	change, size, dirty, err := s.try(b.state, r.decide, rec.seq, &rec)
-	switch {
-	case err != nil:
-		r.err = err
-		s.counts.refused.Add(1)
-		if dirty {
-			b.state = s.rebuild(base, b)
-		}
-	case len(change.Events) == 0:
-		r.at = seen
-	default:
-		rand.Read(rec.id[:])
-		change.Position = Position{Epoch: seen.Epoch, Seq: rec.seq}
-		change.ID, change.Time, change.RequestID = rec.id, now, r.requestID
-		b.records = append(b.records, rec)
-		b.changes = append(b.changes, change)
-		b.sizes = append(b.sizes, size)
-		b.bytes += size
-		r.at = change.Position
-	}
-}
-
-// try runs decide and applies its events to state. dirty says that an error
-// may have left state changed.
-func (s *Store[S, E]) try(state S, decide func(S) ([]E, error), seq uint64, rec *record) (change Change[E], size int, dirty bool, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			dirty, err = true, &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	events, err := decide(state)
-	if err != nil || len(events) == 0 {
-		return change, 0, false, err
-	}
-	for _, e := range events {
-		data, again, err := s.codec.encode(e)
-		if err != nil {
-			return change, 0, false, err
-		}
-		if size += len(data); size > s.opts.MaxChangeBytes {
-			return change, 0, false, fmt.Errorf("%w: over %d bytes", ErrTooLarge, s.opts.MaxChangeBytes)
-		}
-		rec.events = append(rec.events, data)
-		change.Events = append(change.Events, again)
-	}
-	for _, e := range change.Events {
-		if err := s.apply(state, e); err != nil {
-			return change, 0, true, err
-		}
-	}
-	return change, size, false, nil
-}
-
-// rebuild makes the batch's state again without the update that spoiled it.
-func (s *Store[S, E]) rebuild(base *version[S], b *pending[S, E]) S {
-	state := base.state.Clone()
-	for _, change := range b.changes {
-		for _, e := range change.Events {
-			if err := s.apply(state, e); err != nil {
-				// It was applied a moment ago: Apply is not deterministic. To go
-				// on would write a log that cannot be replayed.
-				panic(fmt.Sprintf("atomicstore: Apply is not deterministic: change %d was applied before and now gives: %v", change.Seq, err))
-			}
-		}
-	}
-	return state
-}
-
-// fail latches the first failure to write.
-func (s *Store[S, E]) fail(cause error) error {
-	err := fmt.Errorf("%w: %w", ErrFailed, cause)
-	if s.failure.CompareAndSwap(nil, &err) {
-		s.opts.Logger.Error("the store cannot write any more; reading goes on", "error", cause)
-	}
-	return s.Err()
 }
 
 func (s *Store[S, E]) path(name string) string { return filepath.Join(s.dir, name) }

@@ -118,9 +118,9 @@ func hold(t *testing.T, s *ledgerStore) (release func()) {
 // waiting returns when n updates are in the queue.
 func waiting(t *testing.T, s *ledgerStore, n int) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); len(s.queue) < n; {
+	for deadline := time.Now().Add(10 * time.Second); s.queue.len() < n; {
 		if time.Now().After(deadline) {
-			t.Fatalf("%d updates wait, want %d", len(s.queue), n)
+			t.Fatalf("%d updates wait, want %d", s.queue.len(), n)
 		}
 		runtime.Gosched()
 	}

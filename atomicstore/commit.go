@@ -1,0 +1,389 @@
+package atomicstore
+
+import (
+	"crypto/rand"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"time"
+)
+
+const (
+	batchChanges = 1024            // updates in one flush
+	batchBytes   = 1 << 20         // bytes after which a flush is full
+	takeAtOnce   = 128             // updates decided before the committer looks at the disk again
+	confirmAfter = 1 * time.Second // of idleness
+)
+
+// pending is a batch from its first update to its flush.
+type pending[S Cloner[S], E any] struct {
+	base    *version[S] // what it builds on: durable, or the batch before it
+	state   S           // after its changes; a clone once there is an update
+	cloned  bool
+	changes []Change[E]
+	sizes   []int  // bytes of each change's events
+	bytes   int    // their sum
+	frame   []byte // its changes as the log holds them
+	waiting []*request[S, E]
+
+	prev   uint32      // checksum of the batch before it, from seal on
+	result *version[S] // what it makes, from seal on
+}
+
+// at is the position that the next update sees.
+func (b *pending[S, E]) at() Position {
+	if n := len(b.changes); n > 0 {
+		return b.changes[n-1].Position
+	}
+	return b.base.at
+}
+
+func (b *pending[S, E]) full() bool {
+	return len(b.changes) >= batchChanges || len(b.waiting) >= batchChanges || b.bytes >= batchBytes
+}
+
+// seal makes the frame complete. Nothing can be added then.
+func (b *pending[S, E]) seal(w *wal) {
+	b.prev = w.chain
+	b.frame = w.seal(b.frame, len(b.changes))
+	b.result = &version[S]{state: b.state, at: b.at(), chain: w.chain}
+}
+
+// reset empties a batch and keeps its memory for the next one.
+func (b *pending[S, E]) reset(base *version[S]) {
+	clear(b.changes)
+	clear(b.waiting)
+	frame := b.frame
+	if cap(frame) > 2*batchBytes {
+		frame = nil // one large change does not hold memory for ever
+	}
+	*b = pending[S, E]{
+		base:    base,
+		changes: b.changes[:0],
+		sizes:   b.sizes[:0],
+		frame:   beginBatch(frame),
+		waiting: b.waiting[:0],
+	}
+}
+
+// committer decides and writes; there is one. What follows belongs to its
+// goroutine, except for a batch under way, which belongs to the flusher.
+//
+// The flush under way is the window in which the next batch gathers; there is
+// no timer. When deciding takes longer than flushing, the next batch is decided
+// during the flush, on the state that the batch in flight will leave. If that
+// one fails both are dropped, and until it is on disk nothing that was decided
+// on it is told to anyone.
+type committer[S Cloner[S], E any] struct {
+	store   *Store[S, E]
+	open    *pending[S, E] // gathers
+	spare   *pending[S, E] // not in use while there is no flight
+	taken   []*request[S, E]
+	ids     [64 * 16]byte // random, for the changes to come
+	idsLeft int           // bytes of ids not used yet
+	encoder encoder[E]
+
+	flights  chan *pending[S, E] // to the flusher
+	landed   chan error          // from the flusher, one for each flight
+	inFlight *pending[S, E]      // nil while the disk is free
+	piped    bool                // the last batch was decided during a flush
+
+	perUpdate time.Duration // that deciding one takes, a moving average
+	perFlush  time.Duration // that a flush takes, a moving average; of whoever flushes
+}
+
+// commitAll is the goroutine of the committer.
+func (s *Store[S, E]) commitAll() {
+	defer close(s.committed)
+	c := &committer[S, E]{
+		store:   s,
+		open:    new(pending[S, E]),
+		spare:   new(pending[S, E]),
+		encoder: newEncoder[E](s.codec),
+		flights: make(chan *pending[S, E]),
+		landed:  make(chan error, 1),
+	}
+	c.open.reset(s.current.Load())
+	flushed := make(chan struct{})
+	go func() {
+		defer close(flushed)
+		for b := range c.flights {
+			c.landed <- c.flush(b)
+		}
+	}()
+	defer func() {
+		close(c.flights)
+		<-flushed
+	}()
+	s.stalls.committer.Store(goroutineID())
+
+	idle := time.NewTimer(confirmAfter)
+	idle.Stop()
+	confirmed := true
+	for {
+		ready := s.queue.ready
+		if c.open.full() {
+			ready = nil // until the disk is free
+		}
+		ended := false
+		select {
+		case <-ready:
+			ended = c.gather()
+		case err := <-c.landed:
+			c.land(err)
+		case <-idle.C:
+			// Rot in the last batch could be taken for one that was never
+			// acknowledged; with another behind it, it cannot.
+			if !confirmed && c.inFlight == nil && s.Err() == nil {
+				c.confirm()
+				confirmed = true
+			}
+		}
+		for {
+			if c.inFlight == nil && c.depart() {
+				confirmed = false
+				idle.Reset(confirmAfter)
+			}
+			if !ended || c.inFlight == nil {
+				break
+			}
+			c.land(<-c.landed)
+		}
+		if ended {
+			return
+		}
+	}
+}
+
+// gather decides what waits, as far as the batch has room, and goes on while
+// more comes: those whose commits have just been released usually come back at
+// once, and would otherwise wait for a whole flush of a few others.
+func (c *committer[S, E]) gather() (ended bool) {
+	b := c.open
+	began, last := time.Now(), false
+	for !b.full() {
+		c.taken, ended = c.store.queue.take(c.taken[:0], min(takeAtOnce, batchChanges-len(b.waiting)))
+		if len(c.taken) == 0 {
+			break
+		}
+		start := time.Now()
+		c.store.stalls.decide.begin(start)
+		for _, r := range c.taken {
+			c.answer(b, r, start.UTC().Round(0))
+		}
+		c.store.stalls.decide.end()
+		now := time.Now()
+		c.perUpdate = average(c.perUpdate, now.Sub(start)/time.Duration(len(c.taken)))
+		clear(c.taken)
+		if ended || last || c.inFlight != nil && len(c.landed) > 0 {
+			break // the disk is free: what there is goes now
+		}
+		last = c.inFlight == nil && now.Sub(began) > c.perFlush
+		runtime.Gosched()
+	}
+	return ended
+}
+
+// average follows a duration with some inertia.
+func average(old, sample time.Duration) time.Duration {
+	if old == 0 {
+		return sample
+	}
+	return old + (sample-old)/8
+}
+
+// depart flushes the open batch, or hands it to the flusher and goes on with
+// the next one. It reports whether there was anything to write. The disk must
+// be free.
+func (c *committer[S, E]) depart() bool {
+	b := c.open
+	if len(b.changes) == 0 {
+		release(b.waiting, nil) // all they saw is on disk already
+		b.reset(c.store.current.Load())
+		return false
+	}
+	b.seal(c.store.wal)
+	// Whoever waits shares one flush with all the others, or meets one of two
+	// that overlap and carry half of the updates each. The second is faster
+	// where deciding them all takes longer than a flush.
+	limit := c.perFlush
+	if c.piped {
+		limit /= 2 // now a batch is only half of those who wait
+	}
+	c.piped = time.Duration(len(b.waiting))*c.perUpdate > limit
+	if !c.piped {
+		c.flush(b)
+		b.reset(c.store.current.Load())
+		return true
+	}
+	c.inFlight, c.open, c.spare = b, c.spare, nil
+	c.open.reset(b.result)
+	c.flights <- b
+	return true
+}
+
+// land takes back a batch that was in flight. If it failed, so does the open
+// one, which was decided on it.
+func (c *committer[S, E]) land(err error) {
+	c.spare, c.inFlight = c.inFlight, nil
+	if err != nil {
+		release(c.open.waiting, err)
+		c.open.reset(c.store.current.Load())
+	}
+	c.spare.reset(nil)
+}
+
+// flush makes a batch durable and visible, and releases its updates, in this
+// order.
+func (c *committer[S, E]) flush(b *pending[S, E]) error {
+	s := c.store
+	start := time.Now()
+	s.stalls.flush.begin(start)
+	err := s.wal.write(b.frame, b.base.at.Seq+1, b.prev)
+	s.stalls.flush.end()
+	if err != nil {
+		err = s.fail(err)
+		release(b.waiting, err)
+		return err
+	}
+	took := time.Since(start)
+	c.perFlush = average(c.perFlush, took)
+	s.counts.flushed(len(b.changes), b.bytes, len(b.frame), took)
+
+	s.current.Store(b.result)
+	s.tail.push(b.changes, b.sizes)
+	release(b.waiting, nil)
+	s.checkpoints.changed(b.bytes)
+	return nil
+}
+
+// confirm writes a batch of no changes.
+func (c *committer[S, E]) confirm() {
+	s := c.store
+	prev := s.wal.chain
+	frame := s.wal.seal(beginBatch(nil), 0)
+	if err := s.wal.write(frame, s.current.Load().at.Seq+1, prev); err != nil {
+		s.fail(err)
+	}
+}
+
+// release answers updates, all with err if there is one.
+func release[S, E any](list []*request[S, E], err error) {
+	for _, r := range list {
+		if err != nil {
+			r.at, r.err = Position{}, err
+		}
+		r.done <- struct{}{}
+	}
+}
+
+// answer runs one update and keeps its answer until what it saw is on disk.
+func (c *committer[S, E]) answer(b *pending[S, E], r *request[S, E], now time.Time) {
+	if !r.taken.CompareAndSwap(false, true) {
+		return // its caller has given up
+	}
+	if r.err = c.store.Err(); r.err != nil {
+		r.done <- struct{}{}
+		return
+	}
+	c.decide(b, r, now)
+	if len(b.changes) == 0 && c.inFlight == nil {
+		r.done <- struct{}{} // all it saw is on disk already
+		return
+	}
+	b.waiting = append(b.waiting, r)
+}
+
+// decide runs one update on the batch's copy of the state and sets its answer.
+func (c *committer[S, E]) decide(b *pending[S, E], r *request[S, E], now time.Time) {
+	if !b.cloned {
+		b.state, b.cloned = b.base.state.Clone(), true
+	}
+	seen := b.at()
+	mark := len(b.frame)
+	change := Change[E]{Position: Position{seen.Epoch, seen.Seq + 1}, Time: now, RequestID: r.requestID}
+	size, dirty, err := c.try(b, r.decide, &change)
+	switch {
+	case err != nil:
+		b.frame = b.frame[:mark]
+		r.err = err
+		c.store.counts.refused.Add(1)
+		if dirty {
+			b.state = c.store.rebuild(b)
+		}
+	case len(change.Events) == 0:
+		r.at = seen
+	default:
+		b.changes = append(b.changes, change)
+		b.sizes = append(b.sizes, size)
+		b.bytes += size
+		r.at = change.Position
+	}
+}
+
+// try runs decide, adds its events to the frame and applies them to the state.
+// dirty says that an error may have left the state changed.
+func (c *committer[S, E]) try(b *pending[S, E], decide func(S) ([]E, error), change *Change[E]) (size int, dirty bool, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			dirty, err = true, &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	events, err := decide(b.state)
+	if err != nil || len(events) == 0 {
+		return 0, false, err
+	}
+	c.newID(&change.ID)
+	change.Events = make([]E, len(events))
+	b.frame = appendChange(b.frame, change.ID, change.Time, change.RequestID, len(events))
+	for i, e := range events {
+		data, err := c.encoder.encode(e, &change.Events[i])
+		if err != nil {
+			return 0, false, err
+		}
+		if size += len(data); size > c.store.opts.MaxChangeBytes {
+			return 0, false, fmt.Errorf("%w: over %d bytes", ErrTooLarge, c.store.opts.MaxChangeBytes)
+		}
+		b.frame = appendChunk(b.frame, data)
+	}
+	for _, e := range change.Events {
+		if err := c.store.apply(b.state, e); err != nil {
+			return 0, true, err
+		}
+	}
+	return size, false, nil
+}
+
+// newID gives a change its random id. The random bytes are read for many.
+func (c *committer[S, E]) newID(id *[16]byte) {
+	if c.idsLeft == 0 {
+		c.idsLeft = len(c.ids)
+		rand.Read(c.ids[:])
+	}
+	c.idsLeft -= copy(id[:], c.ids[len(c.ids)-c.idsLeft:])
+}
+
+// rebuild makes the batch's state again without the update that spoiled it.
+func (s *Store[S, E]) rebuild(b *pending[S, E]) S {
+	state := b.base.state.Clone()
+	for _, change := range b.changes {
+		for _, e := range change.Events {
+			if err := s.apply(state, e); err != nil {
+				// It was applied a moment ago: Apply is not deterministic. To go
+				// on would write a log that cannot be replayed.
+				panic(fmt.Sprintf("atomicstore: Apply is not deterministic: change %d was applied before and now gives: %v", change.Seq, err))
+			}
+		}
+	}
+	return state
+}
+
+// fail latches the first failure to write.
+func (s *Store[S, E]) fail(cause error) error {
+	err := fmt.Errorf("%w: %w", ErrFailed, cause)
+	if s.failure.CompareAndSwap(nil, &err) {
+		s.opts.Logger.Error("the store cannot write any more; reading goes on", "error", cause)
+		s.tail.wake() // those in WaitFor wait in vain
+	}
+	return s.Err()
+}
