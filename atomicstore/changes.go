@@ -48,31 +48,18 @@ func (s *Store[S, E]) follow(ctx context.Context, after Position, yield func(Cha
 	if after.Seq > at.Seq {
 		return fmt.Errorf("atomicstore: position %s is ahead of the store, which is at %s", after, at)
 	}
-	seq := after.Seq
-	for {
+	var behind place // in the log, while this follower is far behind
+	for seq := after.Seq; ; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		durable := s.current.Load().at.Seq
 		changes, held, more, closed := s.tail.since(seq, durable)
 		if !held {
-			err := s.readLog(seq, durable, func(c Change[E]) error {
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				if !yield(c) {
-					return errStop
-				}
-				seq = c.Seq
-				return nil
-			})
-			if errors.Is(err, errStop) {
-				return nil
-			}
-			if err != nil {
+			var err error
+			if changes, err = s.readSome(&behind, seq, durable); err != nil {
 				return err
 			}
-			continue
 		}
 		for _, c := range changes {
 			if !yield(c) {
@@ -83,7 +70,7 @@ func (s *Store[S, E]) follow(ctx context.Context, after Position, yield func(Cha
 				return err
 			}
 		}
-		if len(changes) > 0 {
+		if len(changes) > 0 || !held { // when nothing was held, durable was old
 			continue
 		}
 		if closed != nil {
@@ -95,6 +82,30 @@ func (s *Store[S, E]) follow(ctx context.Context, after Position, yield func(Cha
 			return ctx.Err()
 		}
 	}
+}
+
+// readSome returns the next changes from the log: few, because a follower holds
+// them for as long as it likes.
+func (s *Store[S, E]) readSome(at *place, after, upTo uint64) (list []Change[E], err error) {
+	epoch, size := s.current.Load().at.Epoch, 0
+	err = s.wal.readOn(at, after, upTo, func(r record) error {
+		c, err := s.change(r, epoch)
+		if err != nil {
+			return err
+		}
+		list = append(list, c)
+		for _, data := range r.events {
+			size += len(data)
+		}
+		if len(list) == followChanges || size >= followBytes {
+			return errStop
+		}
+		return nil
+	})
+	if errors.Is(err, errStop) {
+		err = nil
+	}
+	return list, err
 }
 
 // readLog calls each with the changes after a seq, up to one that is durable.

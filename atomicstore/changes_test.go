@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -190,4 +192,68 @@ func TestAtGivesEveryEarlierState(t *testing.T) {
 	if _, err := s.At(t.Context(), 31); err == nil {
 		t.Error("At gives a state that is still to come")
 	}
+}
+
+// TestSlowFollowersCostNoMemory has very many followers that stop in the
+// middle of the log, each at a place of its own.
+func TestSlowFollowersCostNoMemory(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), &Options{KeepModifications: 1 << 20})
+	defer mustClose(t, s)
+	line := strings.Repeat("x", 1000)
+	group := make([]entry, 20) // a change is 20 kB, a batch up to a megabyte
+	for i := range group {
+		group[i] = add(line)
+	}
+	const changes = 200
+	var writers sync.WaitGroup
+	for range changes {
+		writers.Go(func() {
+			if _, err := s.Update(t.Context(), func(*ledger) ([]entry, error) { return group, nil }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	writers.Wait()
+	s.tail.mu.Lock()
+	s.tail.changes, s.tail.sizes, s.tail.start, s.tail.bytes = nil, nil, 0, 0 // as after an open
+	s.tail.mu.Unlock()
+
+	const followers = 100
+	before := heap()
+	ctx, cancel := context.WithCancel(t.Context())
+	var stopped, done sync.WaitGroup
+	stopped.Add(followers)
+	for i := range followers {
+		done.Go(func() {
+			var once sync.Once
+			defer once.Do(stopped.Done)
+			for c, err := range s.Changes(ctx, Position{}) {
+				if err != nil {
+					return
+				}
+				if c.Seq == uint64(1+i%50) {
+					once.Do(stopped.Done)
+					<-ctx.Done()
+				}
+			}
+		})
+	}
+	stopped.Wait()
+	each := (heap() - before) / followers
+	cancel()
+	done.Wait()
+	// The few changes it has at hand, and its stack.
+	if limit := int64(3 * followBytes); each > limit {
+		t.Errorf("a slow follower costs %d bytes, want %d at most", each, limit)
+	} else {
+		t.Logf("a slow follower costs %d bytes", each)
+	}
+}
+
+// heap returns the bytes in use.
+func heap() int64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
 }

@@ -210,7 +210,7 @@ func (c *committer[S, E]) depart() bool {
 	if c.piped {
 		limit /= 2 // now a batch is only half of those who wait
 	}
-	c.piped = time.Duration(len(b.waiting))*c.perUpdate > limit
+	c.piped = time.Duration(len(b.waiting))*c.perUpdate > limit || c.store.opts.pipelined
 	if !c.piped {
 		c.flush(b)
 		b.reset(c.store.current.Load())

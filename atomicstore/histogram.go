@@ -1,6 +1,9 @@
 package atomicstore
 
-import "math/bits"
+import (
+	"math"
+	"math/bits"
+)
 
 // histogram counts values in a fixed amount of memory: each power of two is
 // divided into eight, so a quantile is at most an eighth too high.
@@ -35,7 +38,7 @@ func bucketEnd(i int) uint64 {
 // quantile returns a value that the given part of all values does not exceed,
 // 0 when there are none.
 func (h *histogram) quantile(q float64) uint64 {
-	rank, seen := uint64(q*float64(h.count)), uint64(0)
+	rank, seen := uint64(math.Ceil(q*float64(h.count))), uint64(0)
 	for i, n := range h.buckets {
 		if seen += n; n > 0 && seen >= rank {
 			return bucketEnd(i)

@@ -164,10 +164,9 @@ func fill(f appender, start []byte, from, to int64) error {
 // spare is a segment without a name that is made before it is needed, so that
 // no commit waits for megabytes of zeros.
 type spare struct {
-	done chan struct{} // closed when file, size and err are set
-	file appender
-	size int64 // bytes of synced zeros
-	err  error // why there is no file
+	done chan struct{} // closed when file is set
+	file appender      // nil when it could not be made
+	size int64         // bytes of synced zeros
 }
 
 // prepare begins to make the next segment once the present one is half full.
@@ -179,17 +178,19 @@ func (w *wal) prepare() {
 	w.spare = s
 	go func() {
 		defer close(s.done)
-		f, err := w.fs.create(filepath.Join(w.dir, newSegment))
+		// What fails here, the commit that needs the segment tries again and
+		// reports.
+		temp := filepath.Join(w.dir, newSegment)
+		f, err := w.fs.create(temp)
 		if err != nil {
-			s.err = err
 			return
 		}
 		if err = fill(f, nil, 0, s.size); err == nil {
 			err = f.sync()
 		}
 		if err != nil {
-			// The commit that needs it tries again itself, and reports.
-			s.err = errors.Join(err, f.Close(), w.fs.remove(filepath.Join(w.dir, newSegment)))
+			f.Close()
+			w.fs.remove(temp) // never write again to a file whose sync failed
 			return
 		}
 		s.file = f
@@ -277,6 +278,19 @@ func (w *wal) first() uint64 {
 // which must be durable. It returns *TruncatedError when the first of them are
 // no longer held. Safe for concurrent use with commit and prune.
 func (w *wal) read(after, upTo uint64, each func(record) error) error {
+	return w.readOn(new(place), after, upTo, each)
+}
+
+// place is a batch in the log, for reading on from it. The zero place is none.
+type place struct {
+	generation int    // of its segment
+	offset     int64  // in it
+	seq        uint64 // of the batch
+}
+
+// readOn is read, from a place if it lies before what is wanted, and sets the
+// place to the batch it came to.
+func (w *wal) readOn(at *place, after, upTo uint64, each func(record) error) error {
 	w.mu.Lock()
 	segments := slices.Clone(w.segments)
 	w.mu.Unlock()
@@ -294,7 +308,7 @@ func (w *wal) read(after, upTo uint64, each func(record) error) error {
 		if limit <= after || s.first > limit {
 			continue
 		}
-		if err := w.readSegment(s, after, limit, each); err != nil {
+		if err := w.readSegment(s, at, after, limit, each); err != nil {
 			if errors.Is(err, fs.ErrNotExist) { // pruned in the meantime
 				return &TruncatedError{First: w.first()}
 			}
@@ -305,14 +319,17 @@ func (w *wal) read(after, upTo uint64, each func(record) error) error {
 	return nil
 }
 
-func (w *wal) readSegment(s segment, after, upTo uint64, each func(record) error) error {
+func (w *wal) readSegment(s segment, at *place, after, upTo uint64, each func(record) error) error {
 	f, err := w.fs.open(s.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	expect := s.first
-	for offset := int64(segmentHeader); expect <= upTo; {
+	if at.generation != s.generation || at.seq > after+1 {
+		*at = place{s.generation, segmentHeader, s.first}
+	}
+	for offset, expect := at.offset, at.seq; expect <= upTo; {
+		at.offset, at.seq = offset, expect
 		b, err := readBatch(f, offset, w.logID)
 		if err == nil && b.seq != expect {
 			err = errChain
@@ -343,21 +360,31 @@ func (w *wal) readSegment(s segment, after, upTo uint64, each func(record) error
 
 // readBatch reads one batch, without more memory than it has bytes.
 func readBatch(r io.ReaderAt, offset int64, logID [8]byte) (batch, error) {
-	head := make([]byte, batchHeader, 4096)
-	if _, err := r.ReadAt(head, offset); err != nil {
+	frame := make([]byte, batchHeader, 4096)
+	if _, err := r.ReadAt(frame, offset); err != nil {
 		return batch{}, err
 	}
-	length := int64(uint32(head[0]) | uint32(head[1])<<8 | uint32(head[2])<<16 | uint32(head[3])<<24)
-	// A length that is damaged is found by the end of the file, not by memory.
-	section := io.NewSectionReader(r, offset+batchHeader, length)
-	payload, err := io.ReadAll(section)
-	if err != nil {
-		return batch{}, err
+	size := batchHeader + int64(binary.LittleEndian.Uint32(frame))
+	if size > int64(cap(frame)) {
+		// A length that is damaged is found by the end of the file, not by memory.
+		var last [1]byte
+		if n, err := r.ReadAt(last[:], offset+size-1); n == 0 {
+			return batch{}, endOf(err)
+		}
+		frame = append(make([]byte, 0, size), frame...)
 	}
-	if int64(len(payload)) < length {
-		return batch{}, errShort
+	if n, err := r.ReadAt(frame[batchHeader:size], offset+batchHeader); int64(n) < size-batchHeader {
+		return batch{}, endOf(err)
 	}
-	return decodeBatch(append(head, payload...), logID)
+	return decodeBatch(frame[:size], logID)
+}
+
+// endOf names the end of the file as what it is within a batch.
+func endOf(err error) error {
+	if errors.Is(err, io.EOF) {
+		return errShort
+	}
+	return err
 }
 
 // prune removes the segments whose changes all lie at or before seq, oldest

@@ -51,7 +51,8 @@ type Options struct {
 	// file aside. Default: the file is decoded as a state.
 	Import func(data []byte) (state []byte, err error)
 
-	fs fileSystem // the crash tests put a simulation here
+	fs        fileSystem // the crash tests put a simulation here
+	pipelined bool       // the tests decide every batch during the flush before it
 }
 
 func (o *Options) withDefaults() Options {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -446,4 +447,43 @@ func TestTheLogForgetsWhatNoSnapshotNeeds(t *testing.T) {
 	if st.First > 191 {
 		t.Errorf("the log begins with change %d, the last ten of 200 must be there", st.First)
 	}
+}
+
+func TestTheNextSegmentIsMadeBeforeItIsNeeded(t *testing.T) {
+	dir, d := t.TempDir(), newSimDisk()
+	synctest.Test(t, func(t *testing.T) {
+		s := mustOpen(t, dir, &Options{SegmentBytes: 1 << 20, fs: d})
+		spare := filepath.Join(dir, walName, newSegment)
+		half := strings.Repeat("x", 1<<19)
+		has := func() bool {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			f := d.entries[spare]
+			return f != nil && len(f.synced) == 1<<20
+		}
+		mustWrite(t, s, "short")
+		synctest.Wait()
+		if has() {
+			t.Error("a store with little in its log keeps a spare segment")
+		}
+		mustWrite(t, s, half)
+		synctest.Wait()
+		if !has() {
+			t.Error("the segment is half full and the next one is not there")
+		}
+		d.mu.Lock()
+		before := d.ops
+		d.mu.Unlock()
+		mustWrite(t, s, half)
+		d.mu.Lock()
+		took := d.ops - before
+		d.mu.Unlock()
+		if st := s.Stats(); st.Segments != 2 || took > 4+1 { // write, sync, rename, sync of the folder; perhaps the next spare
+			t.Errorf("the commit that begins segment %d took %d operations, want 4", st.Segments, took)
+		}
+		mustClose(t, s)
+		if has() {
+			t.Error("a closed store has a spare segment")
+		}
+	})
 }

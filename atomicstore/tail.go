@@ -21,7 +21,8 @@ const (
 	tailChanges = 1024
 	tailBytes   = 8 << 20
 
-	followChanges = 64 // that a follower holds at once
+	followChanges = 64        // that a follower holds at once, at most
+	followBytes   = 256 << 10 // after which it takes no more from the log
 )
 
 func newTail[E any]() *tail[E] { return new(tail[E]) }

@@ -1,0 +1,217 @@
+package atomicstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+)
+
+// refusal is an error of decide that tells what decide saw.
+type refusal struct{ saw []string }
+
+func (r refusal) Error() string { return fmt.Sprintf("refused after %d lines", len(r.saw)) }
+
+// inFlight starts a store with one durable line, holds the flush of a second,
+// and has three more updates decided on it: a line, a refusal, and no events.
+func inFlight(t *testing.T, d *gatedDisk, dir string) (s *ledgerStore, leave func(), results map[string]chan error) {
+	t.Helper()
+	s = mustOpen(t, dir, &Options{fs: d, pipelined: true})
+	mustWrite(t, s, "one")
+	entered, leave := d.holdSync()
+	results = map[string]chan error{}
+	start := func(name string, decide func(*ledger) ([]entry, error)) {
+		result := make(chan error, 1)
+		results[name] = result
+		go func() { _, err := s.Update(t.Context(), decide); result <- err }()
+	}
+	start("two", func(*ledger) ([]entry, error) { return []entry{add("two")}, nil })
+	<-entered
+	start("three", func(l *ledger) ([]entry, error) {
+		if !slices.Contains(l.Lines, "two") {
+			t.Error("the next batch was not decided on the one in flight")
+		}
+		return []entry{add("three")}, nil
+	})
+	synctest.Wait()
+	start("refused", func(l *ledger) ([]entry, error) { return nil, refusal{l.Lines} })
+	start("nothing", func(*ledger) ([]entry, error) { return nil, nil })
+	synctest.Wait()
+	for name, result := range results {
+		if len(result) > 0 {
+			t.Errorf("%s was answered before what it saw was on disk: %v", name, <-result)
+		}
+	}
+	wantLines(t, s, "one")
+	return s, leave, results
+}
+
+func TestNothingDecidedOnABatchInFlightIsToldBeforeItIsOnDisk(t *testing.T) {
+	dir, d := t.TempDir(), &gatedDisk{simDisk: newSimDisk()}
+	synctest.Test(t, func(t *testing.T) {
+		s, leave, results := inFlight(t, d, dir)
+		leave()
+		for name, result := range results {
+			err := <-result
+			var refused refusal
+			if errors.As(err, &refused) != (name == "refused") || name != "refused" && err != nil {
+				t.Errorf("%s: got %v", name, err)
+			}
+			if name == "refused" && !slices.Equal(refused.saw, []string{"one", "two", "three"}) {
+				t.Errorf("the refusal saw %q", refused.saw)
+			}
+		}
+		wantLines(t, s, "one", "two", "three")
+		mustClose(t, s)
+	})
+}
+
+func TestABatchThatFailsTakesTheOneDecidedOnItAlong(t *testing.T) {
+	dir, d := t.TempDir(), &gatedDisk{simDisk: newSimDisk()}
+	synctest.Test(t, func(t *testing.T) {
+		s, leave, results := inFlight(t, d, dir)
+		d.simDisk.mu.Lock()
+		d.failAt, d.failErr = d.ops+1, syscall.EIO
+		d.simDisk.mu.Unlock()
+		leave()
+		for name, result := range results {
+			if err := <-result; !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
+				t.Errorf("%s: got %v, want ErrFailed with its cause", name, err)
+			}
+		}
+		wantLines(t, s, "one")
+		if c, _, _, _ := s.tail.since(1, 1); len(c) != 0 {
+			t.Errorf("followers see %v", c)
+		}
+		if _, err := write(s, "later"); !errors.Is(err, ErrFailed) {
+			t.Errorf("an update after the failure gives %v", err)
+		}
+		s.Close()
+		again := mustOpen(t, dir, &Options{fs: d.afterCrash(keepNone)})
+		wantLines(t, again, "one")
+		mustClose(t, again)
+	})
+}
+
+// observed collects everything that was shown to anyone: each is a list of
+// lines that must still be there, at the same places, after any crash.
+type observed struct {
+	mu    sync.Mutex
+	lists [][]string
+}
+
+func (o *observed) add(list []string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lists = append(o.lists, slices.Clone(list))
+}
+
+// crowd opens a store and lets several writers loose on it, whose batches
+// overlap, with refusals between. It records all that they are told, and all
+// that readers see meanwhile.
+func crowd(t *testing.T, dir string, d *simDisk, seen *observed) {
+	o := simOptions(d)
+	o.pipelined = true
+	s, err := openLedger(dir, o)
+	if err != nil {
+		return
+	}
+	defer s.Close()
+	var wg sync.WaitGroup
+	for w := range 5 {
+		wg.Go(func() {
+			for i := range 6 {
+				line := fmt.Sprintf("%d.%d", w, i)
+				var saw []string
+				_, err := s.Update(t.Context(), func(l *ledger) ([]entry, error) {
+					saw = slices.Clone(l.Lines)
+					if (w+i)%4 == 0 {
+						return nil, refusal{saw}
+					}
+					return []entry{add(line)}, nil
+				})
+				var refused refusal
+				switch {
+				case errors.As(err, &refused):
+					seen.add(refused.saw)
+				case err == nil:
+					seen.add(append(saw, line))
+				case errors.Is(err, ErrFailed):
+					return
+				default:
+					t.Errorf("update %s: %v", line, err)
+				}
+				seen.add(lines(s))
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var follower sync.WaitGroup
+	follower.Go(func() {
+		var list []string
+		for c, err := range s.Changes(ctx, Position{}) {
+			if err != nil {
+				return
+			}
+			list = append(list, c.Events[0].Added.Line)
+			seen.add(list)
+		}
+	})
+	wg.Go(func() {
+		for range 4 {
+			s.Checkpoint(t.Context())
+		}
+	})
+	wg.Wait()
+	cancel()
+	follower.Wait()
+}
+
+// TestPowerCutWithABatchInFlight cuts the power at every operation while
+// batches overlap: whatever anyone was shown is there afterwards.
+func TestPowerCutWithABatchInFlight(t *testing.T) {
+	dir := t.TempDir()
+	total := 0
+	synctest.Test(t, func(t *testing.T) {
+		d := newSimDisk()
+		crowd(t, dir, d, new(observed))
+		total = d.ops
+	})
+	if total < 40 {
+		t.Fatalf("the crowd takes %d operations: too few to mean anything", total)
+	}
+	for n := 1; n <= total+10; n++ { // how batches form is up to the scheduler
+		for kind := range 3 { // of failure
+			synctest.Test(t, func(t *testing.T) {
+				d, seen := newSimDisk(), new(observed)
+				switch kind {
+				case 0:
+					d.crashAt = n
+				case 1:
+					d.failAt, d.failErr = n, syscall.EIO
+				case 2:
+					d.failAt, d.failErr = n, errShortWrite
+				}
+				crowd(t, dir, d, seen)
+				for _, keep := range []func() bool{keepNone, keepAll, keepSome(uint64(n))} {
+					s := mustOpen(t, dir, simOptions(d.afterCrash(keep)))
+					got := lines(s)
+					for _, list := range seen.lists {
+						if len(list) > len(got) || !slices.Equal(list, got[:len(list)]) {
+							t.Fatalf("failure %d at operation %d: someone was shown %q, the ledger has %q", kind, n, list, got)
+						}
+					}
+					if sorted := slices.Sorted(slices.Values(got)); len(slices.Compact(sorted)) != len(got) {
+						t.Fatalf("failure %d at operation %d: a line is there twice: %q", kind, n, got)
+					}
+					mustWrite(t, s, "after")
+					mustClose(t, s)
+				}
+			})
+		}
+	}
+}
