@@ -273,7 +273,7 @@ func release[S, E any](list []*request[S, E], err error) {
 		if err != nil {
 			r.at, r.err = Position{}, err
 		}
-		r.done <- struct{}{}
+		r.done <- true
 	}
 }
 
@@ -283,12 +283,12 @@ func (c *committer[S, E]) answer(b *pending[S, E], r *request[S, E], now time.Ti
 		return // its caller has given up
 	}
 	if r.err = c.store.Err(); r.err != nil {
-		r.done <- struct{}{}
+		r.done <- true
 		return
 	}
 	c.decide(b, r, now)
 	if len(b.changes) == 0 && c.inFlight == nil {
-		r.done <- struct{}{} // all it saw is on disk already
+		r.done <- true // all it saw is on disk already
 		return
 	}
 	b.waiting = append(b.waiting, r)

@@ -40,7 +40,7 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 		shelf:     shelf{},
 	}
 	s.queue = newQueue[S, E](s.opts.QueueLimit)
-	s.stalls.init(s.opts.Logger)
+	s.stalls.init(s.opts.Logger, s.queue.poke)
 	if err := s.open(initial); err != nil {
 		if s.wal != nil {
 			s.wal.close()

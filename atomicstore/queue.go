@@ -65,6 +65,18 @@ func (q *queue[S, E]) drop(r *request[S, E]) {
 	}
 }
 
+// poke lets those who wait look whether they are inside the update that holds
+// up the committer: their request is here, since it cannot be taken.
+func (q *queue[S, E]) poke() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, r := range q.waiting {
+		if len(r.done) == 0 { // only this sends while the request waits
+			r.done <- false
+		}
+	}
+}
+
 func (q *queue[S, E]) len() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -36,13 +36,15 @@ type stall struct {
 	expired func()
 }
 
-func (s *stalls) init(logger *slog.Logger) {
+// init sets what is called, besides, each second that a decide hangs.
+func (s *stalls) init(logger *slog.Logger, poke func()) {
 	s.logger = logger
 	signal := make(chan struct{})
 	s.signal.Store(&signal)
 	s.decide.expired = func() {
 		next := make(chan struct{})
 		close(*s.signal.Swap(&next))
+		poke()
 	}
 	watch := func(st *stall, message string) {
 		st.timer = time.AfterFunc(stallAfter, func() {

@@ -56,8 +56,8 @@ type version[S any] struct {
 type request[S, E any] struct {
 	decide    func(S) ([]E, error)
 	requestID string
-	taken     atomic.Bool   // by the committer, or by the caller who gives up
-	done      chan struct{} // holds one signal: at and err are set
+	taken     atomic.Bool // by the committer, or by the caller who gives up
+	done      chan bool   // true: at and err are set; false: look whether you are inside; room for both
 
 	at  Position
 	err error
@@ -95,7 +95,7 @@ func (s *Store[S, E]) Update(ctx context.Context, decide func(S) ([]E, error)) (
 	}
 	r, _ := s.requests.Get().(*request[S, E])
 	if r == nil {
-		r = &request[S, E]{done: make(chan struct{}, 1)}
+		r = &request[S, E]{done: make(chan bool, 2)}
 	}
 	r.decide = decide
 	r.requestID, _ = ctx.Value(requestIDKey{}).(string)
@@ -104,18 +104,18 @@ func (s *Store[S, E]) Update(ctx context.Context, decide func(S) ([]E, error)) (
 		return Position{}, err
 	}
 	for {
-		hung := s.stalls.hung()
 		select {
-		case <-r.done:
-			at, err := r.at, r.err
-			s.recycle(r)
-			return at, err
-		case <-ctx.Done():
-			return s.giveUp(r, ctx.Err())
-		case <-hung:
+		case answered := <-r.done:
+			if answered {
+				at, err := r.at, r.err
+				s.recycle(r)
+				return at, err
+			}
 			if s.stalls.inside() {
 				return s.giveUp(r, ErrInside)
 			}
+		case <-ctx.Done():
+			return s.giveUp(r, ctx.Err())
 		}
 	}
 }
@@ -127,11 +127,15 @@ func (s *Store[S, E]) giveUp(r *request[S, E], cause error) (Position, error) {
 		s.queue.drop(r)
 		return Position{}, cause
 	}
-	select {
-	case <-r.done: // it has just been answered
-		return r.at, r.err
-	default:
-		return Position{}, errors.Join(ErrOutcomeUnknown, cause)
+	for {
+		select {
+		case answered := <-r.done:
+			if answered { // just now
+				return r.at, r.err
+			}
+		default:
+			return Position{}, errors.Join(ErrOutcomeUnknown, cause)
+		}
 	}
 }
 

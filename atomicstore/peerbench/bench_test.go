@@ -43,9 +43,9 @@ func BenchmarkCommit(b *testing.B) {
 // TestEveryPeerKeepsWhatItIsGiven keeps the command working.
 func TestEveryPeerKeepsWhatItIsGiven(t *testing.T) {
 	for _, p := range peers {
-		rate, err := measure(p, t.TempDir(), 4, 0, 20_000_000)
-		if err != nil || rate <= 0 {
-			t.Errorf("%s: %g commits/s, %v", p.name, rate, err)
+		r, err := measure(p, t.TempDir(), 4, 0, 20_000_000)
+		if err != nil || r.commits <= 0 {
+			t.Errorf("%s: %g commits/s, %v", p.name, r.commits, err)
 		}
 	}
 }

@@ -53,15 +53,15 @@ func run(args []string, stdout, stderr io.Writer) error {
 		for _, w := range t.writers {
 			for i := range t.peers {
 				p := t.peers[(i+round)%len(t.peers)] // nobody is always first
-				rate, err := measure(p, *dir, w, *warm, *length)
+				r, err := measure(p, *dir, w, *warm, *length)
 				if err != nil {
 					return err
 				}
-				t.add(p.name, w, rate)
+				t.add(p.name, w, r)
 				count++
 				left := time.Since(start) / time.Duration(count) * time.Duration(total-count)
 				fmt.Fprintf(stderr, "%3d/%d  round %d  %3d writers  %-14s %9.0f commits/s  %s left\n",
-					count, total, round+1, w, p.name, rate, left.Round(time.Second))
+					count, total, round+1, w, p.name, r.commits, left.Round(time.Second))
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -14,15 +15,15 @@ const maxWriters = 4096
 
 // measure opens a peer in a fresh directory and returns how many commits a
 // second it makes for so many writers, each of which waits for its commit.
-func measure(p peer, parent string, writers int, warm, length time.Duration) (rate float64, err error) {
+func measure(p peer, parent string, writers int, warm, length time.Duration) (r rates, err error) {
 	dir, err := os.MkdirTemp(parent, "peerbench-")
 	if err != nil {
-		return 0, err
+		return r, err
 	}
 	defer os.RemoveAll(dir)
 	s, err := p.open(dir)
 	if err != nil {
-		return 0, fmt.Errorf("open %s: %w", p.name, err)
+		return r, fmt.Errorf("open %s: %w", p.name, err)
 	}
 	runtime.GC() // of what the peer before it left
 
@@ -51,18 +52,34 @@ func measure(p peer, parent string, writers int, warm, length time.Duration) (ra
 		return n
 	}
 	time.Sleep(warm)
-	before, start := total(), time.Now()
+	before, start, spent := total(), time.Now(), cpu()
 	time.Sleep(length)
-	after, took := total(), time.Since(start)
+	after, took, used := total(), time.Since(start), cpu()-spent
 	stop.Store(true)
 	wg.Wait()
 	if err := s.Close(); err != nil {
-		return 0, fmt.Errorf("close %s: %w", p.name, err)
+		return r, fmt.Errorf("close %s: %w", p.name, err)
 	}
 	if err := failed.Load(); err != nil {
-		return 0, fmt.Errorf("write to %s: %w", p.name, *err)
+		return r, fmt.Errorf("write to %s: %w", p.name, *err)
 	}
-	return float64(after-before) / took.Seconds(), nil
+	commits := float64(after - before)
+	return rates{commits: commits / took.Seconds(), cpu: float64(used.Microseconds()) / max(1, commits)}, nil
+}
+
+// rates is what one measurement gives.
+type rates struct {
+	commits float64 // per second
+	cpu     float64 // microseconds of processor time per commit, of the whole program
+}
+
+// cpu returns the processor time of this program so far.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 func median(list []float64) float64 {

@@ -15,6 +15,7 @@ type table struct {
 	peers   []peer
 	writers []int
 	rates   map[cell][]float64 // commits per second, by round
+	cpu     map[cell][]float64 // microseconds of processor time per commit, by round
 }
 
 type cell struct {
@@ -22,12 +23,13 @@ type cell struct {
 	writers int
 }
 
-func (t *table) add(peer string, writers int, rate float64) {
+func (t *table) add(peer string, writers int, r rates) {
 	if t.rates == nil {
-		t.rates = map[cell][]float64{}
+		t.rates, t.cpu = map[cell][]float64{}, map[cell][]float64{}
 	}
 	c := cell{peer, writers}
-	t.rates[c] = append(t.rates[c], rate)
+	t.rates[c] = append(t.rates[c], r.commits)
+	t.cpu[c] = append(t.cpu[c], r.cpu)
 }
 
 func (t *table) median(peer string, writers int) float64 { return median(t.rates[cell{peer, writers}]) }
@@ -65,14 +67,32 @@ func (t *table) rows() (head []string, rows [][]string) {
 	return head, rows
 }
 
+// cpuRows are the cells of the second table.
+func (t *table) cpuRows() (head []string, rows [][]string) {
+	head = []string{"CPU µs/commit"}
+	for _, w := range t.writers {
+		head = append(head, plural(w, "writer"))
+	}
+	for _, p := range t.peers {
+		row := []string{p.name}
+		for _, w := range t.writers {
+			row = append(row, fmt.Sprintf("%.1f", median(t.cpu[cell{p.name, w}])))
+		}
+		rows = append(rows, row)
+	}
+	return head, rows
+}
+
 func (t *table) text() string {
 	var b strings.Builder
-	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
-	head, rows := t.rows()
-	for _, row := range append([][]string{head}, rows...) {
-		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
+	for _, make := range []func() ([]string, [][]string){t.rows, t.cpuRows} {
+		w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+		head, rows := make()
+		for _, row := range append([][]string{head}, rows...) {
+			fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
+		}
+		w.Flush()
 	}
-	w.Flush()
 	return b.String()
 }
 
@@ -88,12 +108,14 @@ and each writer waits until its commit is on disk.
 ![plot](commits.svg)
 
 `, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), plural(rounds, "round"), eventBytes)
-	head, rows := t.rows()
-	fmt.Fprintf(&b, "| %s |\n|---|%s\n", strings.Join(head, " | "), strings.Repeat("--:|", len(head)-1))
-	for _, row := range rows {
-		fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+	for _, make := range []func() ([]string, [][]string){t.rows, t.cpuRows} {
+		head, rows := make()
+		fmt.Fprintf(&b, "| %s |\n|---|%s\n", strings.Join(head, " | "), strings.Repeat("--:|", len(head)-1))
+		for _, row := range rows {
+			fmt.Fprintf(&b, "| %s |\n", strings.Join(row, " | "))
+		}
+		b.WriteString("\n")
 	}
-	b.WriteString("\n")
 	for _, p := range t.peers {
 		fmt.Fprintf(&b, "- %s: %s.\n", p.name, p.what)
 	}
