@@ -11,7 +11,7 @@ import (
 const (
 	batchChanges = 1024            // updates in one flush
 	batchBytes   = 1 << 20         // bytes after which a flush is full
-	takeAtOnce   = 128             // updates decided before the committer looks at the disk again
+	takeAtOnce   = 32              // updates decided during a flush before the committer looks whether it has ended
 	confirmAfter = 1 * time.Second // of idleness
 )
 
@@ -162,7 +162,11 @@ func (c *committer[S, E]) gather() (ended bool) {
 	b := c.open
 	began, last := time.Now(), false
 	for !b.full() {
-		c.taken, ended = c.store.queue.take(c.taken[:0], min(takeAtOnce, batchChanges-len(b.waiting)))
+		room := batchChanges - len(b.waiting)
+		if c.inFlight != nil {
+			room = min(room, takeAtOnce)
+		}
+		c.taken, ended = c.store.queue.take(c.taken[:0], room)
 		if len(c.taken) == 0 {
 			break
 		}
@@ -219,6 +223,7 @@ func (c *committer[S, E]) depart() bool {
 	c.inFlight, c.open, c.spare = b, c.spare, nil
 	c.open.reset(b.result)
 	c.flights <- b
+	runtime.Gosched() // the flusher first: it waits for the disk, not for a processor
 	return true
 }
 
