@@ -44,8 +44,10 @@ fuzz: ## every fuzz target for FUZZTIME (30s) each
 bench: ## the benchmarks of every package
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
-bench-store: ## the store against others (ROUNDS=5), table and plot in atomicstore/peerbench/results
+bench-store: ## the store against others (ROUNDS=5) and its own numbers, in atomicstore/peerbench/results
 	cd atomicstore/peerbench && $(GO) run . -rounds $(ROUNDS) -out results
+	$(GO) test -run '^$$' -bench 'StateSize|ReadPage|Open|Memory' -benchtime 1x ./atomicstore | tee atomicstore/peerbench/results/numbers.txt
+	$(GO) test -run '^$$' -bench Update -benchmem ./atomicstore | tee -a atomicstore/peerbench/results/numbers.txt
 
 run: ## the contest on http://localhost:3000
 	$(GO) run ./cmd/contestd

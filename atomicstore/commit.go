@@ -172,12 +172,18 @@ func (c *committer[S, E]) gather() (ended bool) {
 		}
 		start := time.Now()
 		c.store.stalls.decide.begin(start)
-		for _, r := range c.taken {
-			c.answer(b, r, start.UTC().Round(0))
+		n := 0
+		for n < len(c.taken) && !b.full() { // large ones may fill it before
+			c.answer(b, c.taken[n], start.UTC().Round(0))
+			n++
 		}
 		c.store.stalls.decide.end()
 		now := time.Now()
-		c.perUpdate = average(c.perUpdate, now.Sub(start)/time.Duration(len(c.taken)))
+		c.perUpdate = average(c.perUpdate, now.Sub(start)/time.Duration(n))
+		if n < len(c.taken) {
+			c.store.queue.putBack(c.taken[n:])
+			ended = false
+		}
 		clear(c.taken)
 		if ended || last || c.inFlight != nil && len(c.landed) > 0 {
 			break // the disk is free: what there is goes now
@@ -267,7 +273,10 @@ func (c *committer[S, E]) confirm() {
 	s := c.store
 	prev := s.wal.chain
 	frame := s.wal.seal(beginBatch(nil), 0)
-	if err := s.wal.write(frame, s.current.Load().at.Seq+1, prev); err != nil {
+	s.stalls.flush.begin(time.Now())
+	err := s.wal.write(frame, s.current.Load().at.Seq+1, prev)
+	s.stalls.flush.end()
+	if err != nil {
 		s.fail(err)
 	}
 }

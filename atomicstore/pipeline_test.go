@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -213,5 +214,29 @@ func TestPowerCutWithABatchInFlight(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestLargeChangesDoNotShareOneFlush(t *testing.T) {
+	for _, pipelined := range []bool{false, true} {
+		s := mustOpen(t, t.TempDir(), &Options{pipelined: pipelined})
+		release := hold(t, s)
+		const n = 8
+		large := strings.Repeat("x", batchBytes/2)
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				if _, err := write(s, large); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		waiting(t, s, n)
+		release()
+		wg.Wait()
+		if st := s.Stats(); st.LargestBatch > 3 || st.Changes != n+1 || st.Waiting != 0 {
+			t.Errorf("%d changes of half a batch each: %+v", n, st)
+		}
+		mustClose(t, s)
 	}
 }

@@ -55,6 +55,14 @@ func (q *queue[S, E]) take(list []*request[S, E], max int) (taken []*request[S, 
 	return list, ended
 }
 
+// putBack returns the last of those that were taken to the front.
+func (q *queue[S, E]) putBack(list []*request[S, E]) {
+	q.mu.Lock()
+	q.waiting = slices.Insert(q.waiting, 0, list...)
+	q.mu.Unlock()
+	q.signal()
+}
+
 // drop takes out an update whose caller has given up, so that it takes no
 // place from others.
 func (q *queue[S, E]) drop(r *request[S, E]) {

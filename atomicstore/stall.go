@@ -105,7 +105,10 @@ func (s *stalls) hung() <-chan struct{} { return *s.signal.Load() }
 
 // inside tells whether the caller runs within decide or Apply. It takes
 // microseconds, so it is asked when things stand still.
-func (s *stalls) inside() bool { return goroutineID() == s.committer.Load() }
+func (s *stalls) inside() bool {
+	id := goroutineID()
+	return id != 0 && id == s.committer.Load()
+}
 
 // goroutineID reads the number of this goroutine off its stack trace; there is
 // no other way to learn it. Numbers are never used again.

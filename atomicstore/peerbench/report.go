@@ -105,6 +105,8 @@ Made by `+"`make bench-store`"+` on %s with %s, %s/%s, GOMAXPROCS %d. Medians of
 median of the ratios within each round. Every peer starts in an empty directory, stores events of %d bytes,
 and each writer waits until its commit is on disk.
 
+What the store promises of itself (state size, reading, opening, memory, allocations) is in [numbers.txt](numbers.txt).
+
 ![plot](commits.svg)
 
 `, time.Now().UTC().Format(time.DateOnly), runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), plural(rounds, "round"), eventBytes)
