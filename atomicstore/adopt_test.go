@@ -13,24 +13,24 @@ import (
 	"testing/synctest"
 )
 
-// place is a store with a backup folder beside it, on a real disk.
-type place struct{ data, backups string }
+// home is a store with a backup folder beside it, on a real disk.
+type home struct{ data, backups string }
 
-func newPlace(t testing.TB) place {
+func newHome(t testing.TB) home {
 	dir := t.TempDir()
-	return place{filepath.Join(dir, "data"), filepath.Join(dir, "backups")}
+	return home{filepath.Join(dir, "data"), filepath.Join(dir, "backups")}
 }
 
-func (p place) options() *Options { return &Options{BackupDir: p.backups} }
-func (p place) file() string      { return filepath.Join(p.data, snapshotName) }
+func (p home) options() *Options { return &Options{BackupDir: p.backups} }
+func (p home) file() string      { return filepath.Join(p.data, snapshotName) }
 
-func (p place) open(t testing.TB) *ledgerStore {
+func (p home) open(t testing.TB) *ledgerStore {
 	t.Helper()
 	return mustOpen(t, p.data, p.options())
 }
 
 // put does what an operator's cp does: it writes into the file that is there.
-func (p place) put(t testing.TB, content string) {
+func (p home) put(t testing.TB, content string) {
 	t.Helper()
 	if err := os.WriteFile(p.file(), []byte(content), 0o600); err != nil {
 		t.Fatal(err)
@@ -38,7 +38,7 @@ func (p place) put(t testing.TB, content string) {
 }
 
 // aside returns the names of what was set aside.
-func (p place) aside(t testing.TB) (what []string) {
+func (p home) aside(t testing.TB) (what []string) {
 	t.Helper()
 	names, err := disk{}.names(p.backups)
 	if err != nil {
@@ -63,7 +63,7 @@ func checkpoint(t testing.TB, s *ledgerStore) {
 // backup over data.json, restart. The shutdown comes after the cp.
 func TestTheGuidesRestoreRestores(t *testing.T) {
 	for _, graceful := range []bool{true, false} {
-		p := newPlace(t)
+		p := newHome(t)
 		s := p.open(t)
 		mustWrite(t, s, "one", "two")
 		checkpoint(t, s)
@@ -124,7 +124,7 @@ func TestTheGuidesRestoreRestores(t *testing.T) {
 }
 
 // newestWith returns the newest backup that has a line.
-func newestWith(t testing.TB, p place, line string) (found []byte) {
+func newestWith(t testing.TB, p home, line string) (found []byte) {
 	t.Helper()
 	list, err := listBackups(disk{}, p.backups)
 	if err != nil {
@@ -186,7 +186,7 @@ func TestWhatAnOperatorPutsThereIsTakenOver(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			p := newPlace(t)
+			p := newHome(t)
 			s := p.open(t)
 			before := mustWrite(t, s, "one", "two", "three")
 			mustClose(t, s)
@@ -230,7 +230,7 @@ func TestWhatAnOperatorPutsIntoAnEmptyFolderIsTakenOver(t *testing.T) {
 		`{"lines": ["a"]}`: "a",
 		`{"format":1,"epoch":"00000000000000ff","seq":41,"state":{"lines":["b"]}}`: "b",
 	} {
-		p := newPlace(t)
+		p := newHome(t)
 		if err := os.MkdirAll(p.data, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -239,7 +239,7 @@ func TestWhatAnOperatorPutsIntoAnEmptyFolderIsTakenOver(t *testing.T) {
 		wantLines(t, s, want)
 		mustClose(t, s)
 	}
-	p := newPlace(t)
+	p := newHome(t)
 	if err := os.MkdirAll(p.data, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func TestWhatAnOperatorPutsIntoAnEmptyFolderIsTakenOver(t *testing.T) {
 }
 
 func TestAnOperatorsFileIsTakenOverAboveADamagedLog(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	s := p.open(t)
 	mustWrite(t, s, "one", "two", "three")
 	at := mustWrite(t, s, "four")
@@ -299,7 +299,7 @@ func TestRotInTheSnapshotIsNoOperator(t *testing.T) {
 }
 
 func TestADirectoryOfBeforeTheManifestOpens(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	s := p.open(t)
 	at := mustWrite(t, s, "one", "two")
 	mustClose(t, s)
@@ -489,7 +489,7 @@ func TestALateWriterIsAnOperatorToo(t *testing.T) {
 // TestAnOperatorRacesCheckpointsForReal lets cp and mv of the real disk run
 // into checkpoints that follow each other without a pause.
 func TestAnOperatorRacesCheckpointsForReal(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	const rounds = 12
 	for round := range rounds {
 		s := p.open(t)

@@ -73,7 +73,7 @@ func undoEach(t *testing.T, dir string, every int, replacedAt []int) {
 }
 
 func TestARestoreCanBeUndone(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	s := p.open(t)
 	mustWrite(t, s, "one")
 	checkpoint(t, s)
@@ -119,7 +119,7 @@ func TestARestoreCanBeUndone(t *testing.T) {
 }
 
 func TestADamagedBackupIsNotRestored(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	s := p.open(t)
 	mustWrite(t, s, "one")
 	checkpoint(t, s)
