@@ -226,10 +226,7 @@ func (f *dataFile) settle() (contents, error) {
 			if t, err := f.look(path); err != nil || t.sum != coming.sum {
 				continue
 			}
-			if err := f.fs.link(path, f.path()); err != nil {
-				return c, err
-			}
-			if err := f.fs.remove(path); err != nil {
+			if err := f.move(path); err != nil {
 				return c, err
 			}
 			temps = append(temps[:i], temps[i+1:]...)
@@ -390,22 +387,29 @@ func (f *dataFile) swap(temp string) (out string, err error) {
 		if !isMissing(err) {
 			return "", err
 		}
-		err = f.fs.link(temp, f.path())
-		if err == nil {
-			return "", f.fs.remove(temp)
-		}
-		if !errors.Is(err, fs.ErrExist) {
+		if err = f.move(temp); !errors.Is(err, fs.ErrExist) {
 			return "", err
 		}
 		// It appeared in the meantime.
 	}
-	if err := f.fs.link(temp, f.path()); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return out, errTaken
-		}
-		return out, err
+	err = f.move(temp)
+	if errors.Is(err, fs.ErrExist) {
+		return out, errTaken
 	}
-	return out, f.fs.remove(temp)
+	return out, err
+}
+
+// move gives a file the name of data.json, which must be free. The old name
+// goes only once the new one is on disk: a crash must never leave neither, or
+// settle takes the coming file for one that an operator replaced.
+func (f *dataFile) move(temp string) error {
+	if err := f.fs.link(temp, f.path()); err != nil {
+		return err
+	}
+	if err := f.sync(); err != nil {
+		return err
+	}
+	return f.fs.remove(temp)
 }
 
 // unused returns a path like the one given that no file has.
