@@ -75,6 +75,8 @@ func openApp(ctx context.Context, cfg *config, log *slog.Logger) (_ *app, err er
 	if a.store, err = atomicstore.Open(data, contest.NewState(), contest.Apply, &atomicstore.Options{
 		Logger:    log,
 		BackupDir: backups,
+		// The feed publishes these again after a restart, and may lag as far.
+		KeepModifications: 2 * refill,
 	}); err != nil {
 		if errors.Is(err, atomicstore.ErrLocked) {
 			return nil, fmt.Errorf("%s is in use by another contestd: stop it, or set STATE_DIR and PORT to run a second contest: %w", cfg.StateDir, err)

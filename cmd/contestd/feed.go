@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -43,7 +44,7 @@ type feed struct {
 // its present position: only then may pages connect.
 func openFeed(ctx context.Context, store *atomicstore.Store[*contest.State, contest.Event], hub *reliablews.Hub, log *slog.Logger) (*feed, error) {
 	f := &feed{store: store, log: log, done: make(chan struct{})}
-	present, err := f.begin(ctx)
+	missed, err := f.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -56,51 +57,59 @@ func openFeed(ctx context.Context, store *atomicstore.Store[*contest.State, cont
 	if err != nil {
 		return nil, err
 	}
+	for _, change := range missed {
+		if err := f.publish(change); err != nil {
+			return nil, err
+		}
+	}
 
 	following, stop := context.WithCancel(context.WithoutCancel(ctx))
 	f.stop = stop
-	caughtUp := make(chan struct{})
-	go f.follow(following, present.Seq, caughtUp)
-	select {
-	case <-caughtUp:
-		return f, nil
-	case <-f.done:
-		return nil, f.err()
-	case <-ctx.Done():
-		f.close()
-		return nil, ctx.Err()
-	}
+	go f.follow(following)
+	return f, nil
 }
 
 // begin sets the state that the feed starts to fold from, as far back as the
-// store still reaches, and returns the present position.
-func (f *feed) begin(ctx context.Context) (present atomicstore.Position, err error) {
-	f.state, f.at = f.store.State()
-	present = f.at
-	for back := uint64(refill); back > 0; back /= 4 {
-		if back > present.Seq {
-			back = present.Seq
+// store still reaches, and returns the changes from there to the present.
+func (f *feed) begin(ctx context.Context) (missed []atomicstore.Change[contest.Event], err error) {
+	for back := uint64(refill); ; back /= 4 {
+		present, at := f.store.State()
+		f.state, f.at = present, at
+		back = min(back, at.Seq)
+		if back == 0 {
+			return nil, nil
 		}
-		old, err := f.store.At(ctx, present.Seq-back)
-		if err == nil {
-			f.state, f.at.Seq = old, present.Seq-back
-			return present, nil
+		missed, err := f.reach(ctx, atomicstore.Position{Epoch: at.Epoch, Seq: at.Seq - back}, at)
+		var gone *atomicstore.TruncatedError
+		if err == nil || !errors.As(err, &gone) {
+			return missed, err
 		}
-		if ctx.Err() != nil {
-			return present, ctx.Err()
-		}
+		// The log does not reach back that far, or has just been shortened.
 	}
-	return present, nil
 }
 
-// follow publishes every change until ctx ends. It closes caughtUp as soon as
-// the change at seq has been published.
-func (f *feed) follow(ctx context.Context, seq uint64, caughtUp chan<- struct{}) {
-	defer close(f.done)
-	if f.at.Seq >= seq {
-		close(caughtUp)
-		caughtUp = nil
+// reach sets the state of a position and returns the changes after it up to
+// another one.
+func (f *feed) reach(ctx context.Context, from, to atomicstore.Position) (missed []atomicstore.Change[contest.Event], err error) {
+	state, err := f.store.At(ctx, from.Seq)
+	if err != nil {
+		return nil, fmt.Errorf("the state at %s: %w", from, err)
 	}
+	for change, err := range f.store.Changes(ctx, from) {
+		if err != nil {
+			return nil, fmt.Errorf("follow the log after %s: %w", from, err)
+		}
+		if missed = append(missed, change); change.Seq >= to.Seq {
+			break
+		}
+	}
+	f.state, f.at = state, from
+	return missed, nil
+}
+
+// follow publishes every change until ctx ends.
+func (f *feed) follow(ctx context.Context) {
+	defer close(f.done)
 	for change, err := range f.store.Changes(ctx, f.at) {
 		if err == nil {
 			err = f.publish(change)
@@ -112,10 +121,6 @@ func (f *feed) follow(ctx context.Context, seq uint64, caughtUp chan<- struct{})
 				f.log.Error("live updates have stopped; restart the server to resume them", "error", err)
 			}
 			return
-		}
-		if caughtUp != nil && change.Seq >= seq {
-			close(caughtUp)
-			caughtUp = nil
 		}
 	}
 }
