@@ -3,14 +3,18 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/contestkit/contestkit/atomicstore"
 	"github.com/contestkit/contestkit/reliablews"
 )
 
@@ -197,5 +201,44 @@ func TestWhileDrainingWritesAreSentAway(t *testing.T) {
 	}
 	if err := a.close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTheGuidesRestoreRestores follows the operator's guide: a backup is
+// copied over data.json, and the server is restarted.
+func TestTheGuidesRestoreRestores(t *testing.T) {
+	dir := t.TempDir()
+	s := startServer(t, dir, 0)
+	v := s.visitor()
+	first := v.mustSubmit(newEntry("one"), jpegPhoto(t, 1))
+	if err := s.stop(); err != nil { // saves
+		t.Fatal(err)
+	}
+	data := filepath.Join(dir, "data", "data.json")
+	backup, err := os.ReadFile(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = startServer(t, dir, 0)
+	v = s.visitor()
+	v.mustSubmit(newEntry("two"), jpegPhoto(t, 2))
+	if err := s.stop(); err != nil { // saves that
+		t.Fatal(err)
+	}
+	s = startServer(t, dir, 0)
+	if err := os.WriteFile(data, backup, 0o600); err != nil { // while it runs
+		t.Fatal(err)
+	}
+	if err := s.stop(); err != nil && !errors.Is(err, atomicstore.ErrReplaced) {
+		t.Fatal(err)
+	}
+	s = startServer(t, dir, 0)
+	v = s.visitor()
+	if got := v.feedIDs("best"); !slices.Equal(got, []string{first}) {
+		t.Errorf("after the restore the feed has %v, want %s alone", got, first)
+	}
+	v.mustSubmit(newEntry("three"), jpegPhoto(t, 3))
+	if got := v.feedIDs("best"); len(got) != 2 {
+		t.Errorf("after one more entry the feed has %v", got)
 	}
 }

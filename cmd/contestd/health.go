@@ -1,8 +1,11 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore"
 )
 
 const retryAfterRestart = 5 * time.Second
@@ -30,9 +33,12 @@ func (a *app) ready(w http.ResponseWriter, r *http.Request) error {
 		return notReady(w, "the hub cannot do its work")
 	}
 	answer := map[string]any{"ready": true}
-	if a.store.Err() != nil {
+	if err := a.store.Err(); err != nil {
 		answer["degraded"] = []string{"store"}
 		answer["reason"] = "the store cannot save; entries are refused until a restart"
+		if errors.Is(err, atomicstore.ErrReplaced) {
+			answer["reason"] = "another data.json was put there; entries are refused until a restart takes it over"
+		}
 	}
 	return writeJSON(w, http.StatusOK, answer)
 }

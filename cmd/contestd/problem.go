@@ -97,6 +97,8 @@ func problemFor(err error) *problem {
 		return busy(time.Second, "Too many entries at this moment. Try again in a second.", err)
 	case errors.Is(err, atomicstore.ErrClosed):
 		return busy(5*time.Second, "The server is restarting. Try again in a few seconds.", err)
+	case errors.Is(err, atomicstore.ErrReplaced):
+		return busy(30*time.Second, "The organiser is putting back an earlier state of the contest. Keep the page open and try again.", err)
 	case errors.Is(err, atomicstore.ErrFailed):
 		return busy(30*time.Second, "The contest cannot be saved right now. Keep the page open and try again.", err)
 	}
