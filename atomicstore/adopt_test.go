@@ -280,7 +280,7 @@ func TestRotInTheSnapshotIsNoOperator(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		d := newSimDisk()
-		o := &Options{BackupDir: "/backups", fs: d}
+		o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", fs: d}
 		s := mustOpen(t, dir, o)
 		mustWrite(t, s, "one")
 		checkpoint(t, s)
@@ -332,7 +332,7 @@ func TestUpdatesStopOnceTheDataFileIsReplaced(t *testing.T) {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
 			d := newSimDisk()
-			o := &Options{BackupDir: "/backups", fs: d}
+			o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", fs: d}
 			s := mustOpen(t, dir, o)
 			mustWrite(t, s, "one")
 			d.put(filepath.Join(dir, snapshotName), byRename, `{"lines": ["his"]}`)
@@ -453,7 +453,7 @@ func TestALateWriterIsAnOperatorToo(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
 				d := newSimDisk()
-				o := &Options{BackupDir: backups, fs: d}
+				o := &Options{SegmentBytes: 4 << 10, BackupDir: backups, fs: d}
 				s := mustOpen(t, dir, o)
 				mustWrite(t, s, "one")
 				checkpoint(t, s)

@@ -154,7 +154,7 @@ func TestARestoreSurvivesAPowerCut(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		for _, backups := range []string{"/backups", ""} {
 			d := newSimDisk()
-			o := &Options{BackupDir: backups, fs: d}
+			o := &Options{SegmentBytes: 4 << 10, BackupDir: backups, fs: d}
 			s := mustOpen(t, dir, o)
 			mustWrite(t, s, numbered("", 5)...)
 			if backups != "" {
@@ -165,10 +165,10 @@ func TestARestoreSurvivesAPowerCut(t *testing.T) {
 			for n := 1; ; n++ {
 				at := cut.afterCrash(keepAll)
 				at.crashAt = n
-				err := RestoreBefore(dir, 4, &Options{BackupDir: backups, fs: at})
+				err := RestoreBefore(dir, 4, &Options{SegmentBytes: 4 << 10, BackupDir: backups, fs: at})
 				for seed := range uint64(4) {
 					left := at.afterCrash(keepSome(seed + uint64(n)))
-					s := mustOpen(t, dir, &Options{BackupDir: backups, fs: left})
+					s := mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, BackupDir: backups, fs: left})
 					got := lines(s)
 					mustClose(t, s)
 					if want := numbered("", 3); !slices.Equal(got, want) && (err == nil || !slices.Equal(got, numbered("", 5))) {

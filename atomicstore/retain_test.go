@@ -94,7 +94,7 @@ func TestWhatIsOldGoesWithoutWrites(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(t *testing.T) {
 		d := newSimDisk()
-		o := &Options{BackupDir: "/backups", MaxAge: 2 * time.Hour, fs: d}
+		o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", MaxAge: 2 * time.Hour, fs: d}
 		s := mustOpen(t, dir, o)
 		mustWrite(t, s, "secret")
 		checkpoint(t, s)
@@ -120,7 +120,7 @@ func TestWhatIsOldGoesWithoutWrites(t *testing.T) {
 		mustWrite(t, s, "more")
 		cut := d.afterCrash(keepNone)
 		mustClose(t, s)
-		s = mustOpen(t, dir, &Options{BackupDir: "/backups", fs: cut})
+		s = mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", fs: cut})
 		wantLines(t, s, "more")
 		mustClose(t, s)
 	})
@@ -132,7 +132,7 @@ func TestAgeTakesWhatIsOldAlone(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(t *testing.T) {
 		d := newSimDisk()
-		o := &Options{BackupDir: "/backups", MaxAge: 2 * time.Hour, KeepModifications: 20, fs: d}
+		o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", MaxAge: 2 * time.Hour, KeepModifications: 20, fs: d}
 		s := mustOpen(t, dir, o)
 		var at Position
 		for i := range 400 {
@@ -180,7 +180,7 @@ func TestSegmentsThatCannotBeRemovedStayInOrder(t *testing.T) {
 			s.Checkpoint(t.Context())
 			cut := d.afterCrash(keepAll)
 			mustClose(t, s)
-			s = mustOpen(t, dir, &Options{fs: cut})
+			s = mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, fs: cut})
 			if len(lines(s)) != 40 {
 				t.Errorf("%d lines", len(lines(s)))
 			}
