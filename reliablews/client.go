@@ -97,6 +97,9 @@ type Client struct {
 // attempts begin again at the shortest.
 const stableAfter = 10 * time.Second
 
+// goodbyeTimeout is how long a server that has said goodbye may take to close.
+const goodbyeTimeout = 5 * time.Second
+
 // NewClient returns a client for the hub at a ws:// or wss:// URL. It connects
 // in Run.
 func NewClient(url string, o *ClientOptions) *Client {
@@ -324,6 +327,7 @@ func (l *link) handle(f serverFrame) error {
 		return l.send(clientFrame{T: "pong", TS: f.TS})
 	case "bye":
 		l.delay = time.Duration(f.Delay) * time.Millisecond
+		l.timeout = min(l.timeout, goodbyeTimeout) // for the close frame, which may never come
 	}
 	return nil
 }

@@ -151,6 +151,34 @@ func TestClientObeysTheGoodbye(t *testing.T) {
 	})
 }
 
+func TestClientDoesNotWaitForACloseThatNeverComes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := new(network)
+		connections := 0
+		stop := n.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			connections++
+			up := websocket.Upgrader{Subprotocols: []string{Subprotocol}}
+			ws, err := up.Upgrade(w, r, nil)
+			if err != nil {
+				return
+			}
+			defer ws.Close()
+			ws.ReadMessage() // the hello
+			ws.WriteJSON(serverFrame{T: "welcome", Heartbeat: 30_000, Timeout: 45_000})
+			ws.WriteJSON(serverFrame{T: "bye", Delay: 1000})
+			ws.ReadMessage()
+		}))
+		stopClient := runClient(NewClient("ws://memory/", &ClientOptions{Dialer: n.dialer()}))
+		advance(goodbyeTimeout + time.Second + time.Millisecond)
+		synctest.Wait()
+		if connections != 2 {
+			t.Errorf("%d connections, want a second one 5 s and the delay after the goodbye", connections)
+		}
+		stopClient()
+		stop()
+	})
+}
+
 func TestClientStaysAwayWhenRefused(t *testing.T) {
 	for _, code := range []int{CloseProtocol, CloseForbidden, websocket.ClosePolicyViolation} {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,8 +13,9 @@ var (
 	// other characters than letters, digits, dot, hyphen and underscore.
 	ErrTopicName = errors.New("reliablews: a topic's name has 1 to 64 letters, digits, dots, hyphens or underscores")
 
-	// ErrOffset means that a topic has passed the offset already.
-	ErrOffset = errors.New("reliablews: offsets of a topic go up only")
+	// ErrOffset means that a topic has passed the offset already, or that it is
+	// over 2^53-1, which browsers cannot read exactly.
+	ErrOffset = errors.New("reliablews: offsets of a topic go up only, to 2^53-1")
 
 	// ErrMessageTooLarge means that a message exceeds HubOptions.MaxMessageBytes.
 	ErrMessageTooLarge = errors.New("reliablews: the message is too large")

@@ -106,6 +106,7 @@ type Hub struct {
 	mu      sync.Mutex // guards the fields below
 	topics  map[string]*Topic
 	conns   map[*conn]struct{}
+	entered int // connections, those in their handshake included
 	closing bool
 
 	running sync.WaitGroup // connections and snapshots under way
@@ -185,7 +186,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "No more connections are taken now.", http.StatusServiceUnavailable)
 		return
 	}
-	defer h.running.Done()
+	defer h.leave()
 	ws, err := h.upgrader.Upgrade(w, r, nil)
 	if err != nil {
 		return // Upgrade has answered
@@ -205,11 +206,19 @@ func (h *Hub) authorize(r *http.Request) (*Identity, error) {
 func (h *Hub) enter() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closing || len(h.conns) >= h.opts.MaxConnections {
+	if h.closing || h.entered >= h.opts.MaxConnections {
 		return false
 	}
+	h.entered++
 	h.running.Add(1)
 	return true
+}
+
+func (h *Hub) leave() {
+	h.mu.Lock()
+	h.entered--
+	h.mu.Unlock()
+	h.running.Done()
 }
 
 func (h *Hub) serve(ws *websocket.Conn, identity *Identity) {

@@ -391,6 +391,24 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 	})
 }
 
+// TestHandshakesCountAsConnections: many that come at once must not pass the
+// limit together while each is still shaking hands.
+func TestHandshakesCountAsConnections(t *testing.T) {
+	h := NewHub(&HubOptions{MaxConnections: 2})
+	for range 2 {
+		if !h.enter() {
+			t.Fatal("two of two were refused")
+		}
+	}
+	if h.enter() {
+		t.Error("a third handshake was let in")
+	}
+	h.leave()
+	if !h.enter() {
+		t.Error("the place of one who left is not free")
+	}
+}
+
 func TestCloseCodes(t *testing.T) {
 	tests := map[string]struct {
 		frames []string
@@ -544,6 +562,11 @@ func TestTopicRefuses(t *testing.T) {
 	}
 	if err := topic.Advance(5); err != nil {
 		t.Errorf("to where it is: %v", err)
+	}
+	for _, over := range []error{topic.Publish(1<<53, 1), topic.Advance(1 << 53)} {
+		if !errors.Is(over, ErrOffset) {
+			t.Errorf("what browsers cannot count: %v", over)
+		}
 	}
 	if err := topic.Publish(6, make(chan int)); err == nil {
 		t.Error("what is no JSON was published")

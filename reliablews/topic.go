@@ -51,7 +51,10 @@ type flight struct {
 	err  error
 }
 
-const snapshotTimeout = 30 * time.Second
+const (
+	snapshotTimeout = 30 * time.Second
+	maxOffset       = 1<<53 - 1 // JavaScript reads larger numbers as others
+)
 
 // Position returns how far the topic is.
 func (t *Topic) Position() Position {
@@ -61,7 +64,7 @@ func (t *Topic) Position() Position {
 }
 
 // Publish sends data, encoded as JSON, to every subscriber. offset must be
-// higher than any before; the numbers between may be left out. One offset has
+// higher than any before and at most 2^53-1; numbers may be left out. One offset has
 // one message, which may be a list. Publish does not wait for subscribers. It
 // returns [ErrOffset], [ErrMessageTooLarge], or the error of encoding.
 func (t *Topic) Publish(offset uint64, data any) error {
@@ -74,8 +77,8 @@ func (t *Topic) Publish(offset uint64, data any) error {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if offset <= t.at {
-		return fmt.Errorf("%w: %s is at %d, not before %d", ErrOffset, t.name, t.at, offset)
+	if offset <= t.at || offset > maxOffset {
+		return fmt.Errorf("%w: %s is at %d, %d does not follow or is over 2^53-1", ErrOffset, t.name, t.at, offset)
 	}
 	t.replay.add(offset, wireMessage(t.name, offset, t.last, encoded))
 	t.last = offset
@@ -94,8 +97,8 @@ func (t *Topic) Publish(offset uint64, data any) error {
 func (t *Topic) Advance(offset uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if offset < t.at {
-		return fmt.Errorf("%w: %s is at %d, not before %d", ErrOffset, t.name, t.at, offset)
+	if offset < t.at || offset > maxOffset {
+		return fmt.Errorf("%w: %s is at %d, %d does not follow or is over 2^53-1", ErrOffset, t.name, t.at, offset)
 	}
 	t.move(offset)
 	return nil
