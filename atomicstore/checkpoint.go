@@ -23,12 +23,13 @@ type checkpoints struct {
 	saving sync.Mutex // one snapshot at a time; guards epoch
 	epoch  string     // of data.json
 
-	mu    sync.Mutex // guards the fields below
-	seq   uint64     // of data.json
-	bytes int64      // of data.json
-	count uint64
-	took  time.Duration // of the last one
-	err   error         // of the last one
+	mu     sync.Mutex // guards the fields below
+	seq    uint64     // of data.json
+	bytes  int64      // of data.json
+	logged int64      // wal.logged when it was made, or somewhat before
+	count  uint64
+	took   time.Duration // of the last one
+	err    error         // of the last one
 
 	backups     int    // kept
 	backupBytes int64  // of them, and of what was set aside
@@ -171,6 +172,7 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 	}
 
 	start := time.Now()
+	logged := s.wal.logged.Load()
 	v := s.current.Load()
 	size := 0
 	defer func() {
@@ -180,7 +182,7 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 		c.backupErr = s.data.backupErr
 		if err == nil {
 			c.count++
-			c.seq, c.bytes, c.epoch = v.at.Seq, int64(size), v.at.Epoch
+			c.seq, c.bytes, c.epoch, c.logged = v.at.Seq, int64(size), v.at.Epoch, logged
 		}
 	}()
 	if !c.stale(v.at.Seq) && v.at.Epoch == c.epoch {
@@ -192,7 +194,9 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 		return err
 	}
 	size = len(data)
-	if err := s.data.install(data, v.at.Seq, adopted); err != nil {
+	err = s.data.install(data, v.at.Seq, adopted)
+	s.measureSpace()
+	if err != nil {
 		if errors.Is(err, ErrReplaced) {
 			s.replaced()
 		}

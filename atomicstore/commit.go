@@ -2,6 +2,7 @@ package atomicstore
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -395,9 +396,16 @@ func (s *Store[S, E]) rebuild(b *pending[S, E]) S {
 // fail latches the first failure to write.
 func (s *Store[S, E]) fail(cause error) error {
 	err := fmt.Errorf("%w: %w", ErrFailed, cause)
-	if s.failure.CompareAndSwap(nil, &err) {
-		s.opts.Logger.Error("the store cannot write any more; reading goes on", "error", cause)
-		s.tail.wake() // those in WaitFor wait in vain
+	for {
+		before := s.failure.Load()
+		if before != nil && !errors.Is(*before, ErrReplaced) {
+			return *before
+		}
+		// Also after ErrReplaced, which promises that nothing was written.
+		if s.failure.CompareAndSwap(before, &err) {
+			s.opts.Logger.Error("the store cannot write any more; reading goes on", "error", cause)
+			s.tail.wake() // those in WaitFor wait in vain
+			return err
+		}
 	}
-	return s.Err()
 }

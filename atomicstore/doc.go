@@ -14,6 +14,8 @@
 //   - Nothing is visible to State, Changes or a refusal before it is on disk.
 //   - Readers take no lock and never wait for the disk. When the disk hangs or
 //     fails they read on; the store takes no more changes ([ErrFailed]).
+//   - A full disk refuses updates before anything fails ([ErrDiskFull]), and
+//     takes them again when there is room.
 //   - A batch that was cut off by a crash is dropped; damage to data that had
 //     been acknowledged stops Open with a [*CorruptError] and is never served.
 //   - A change costs as much as the change, not as much as the state.

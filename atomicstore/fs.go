@@ -17,6 +17,7 @@ type fileSystem interface {
 	create(path string) (appender, error)   // a new file; its name is durable after syncDir
 	replace(path string, data []byte) error // contents synced, then renamed into place; the name is durable after syncDir
 	stat(path string) (fileID, error)
+	free(path string) (int64, error) // bytes, of the file system that path is on
 	rename(from, to string) error
 	exchange(a, b string) error // swaps two files in one step; errors.ErrUnsupported where that is not possible
 	link(from, to string) error // fs.ErrExist if to is there
@@ -70,10 +71,11 @@ func (disk) replace(path string, data []byte) error {
 	return renameio.WriteFile(path, data, 0o600, renameio.WithTempDir(dirOf(path)), renameio.WithStaticPermissions(0o600))
 }
 
-func (disk) rename(from, to string) error { return os.Rename(from, to) }
-func (disk) exchange(a, b string) error   { return exchange(a, b) }
-func (disk) link(from, to string) error   { return os.Link(from, to) }
-func (disk) remove(path string) error     { return os.Remove(path) }
+func (disk) rename(from, to string) error    { return os.Rename(from, to) }
+func (disk) exchange(a, b string) error      { return exchange(a, b) }
+func (disk) free(path string) (int64, error) { return free(path) }
+func (disk) link(from, to string) error      { return os.Link(from, to) }
+func (disk) remove(path string) error        { return os.Remove(path) }
 
 func (disk) stat(path string) (fileID, error) {
 	info, err := os.Stat(path)

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -55,6 +56,9 @@ type wal struct {
 	dir          string
 	segmentBytes int64
 	rotateAfter  time.Duration // so that old changes can go without young ones; 0 is never
+
+	logged  atomic.Int64 // bytes of batches written
+	rotated func()       // called after a segment was made; may be nil
 
 	// Of the committer.
 	epoch epochID
@@ -121,6 +125,9 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 	w.mu.Lock()
 	w.segments = append(superseded(w.segments, first), s)
 	w.mu.Unlock()
+	if w.rotated != nil {
+		w.rotated()
+	}
 	if old != nil {
 		return old.Close()
 	}
@@ -257,6 +264,7 @@ func (w *wal) write(frame []byte, first uint64, prev uint32) error {
 func (w *wal) wrote(frame []byte) {
 	w.after = binary.LittleEndian.Uint64(frame[8:]) + uint64(binary.LittleEndian.Uint32(frame[20:]))
 	w.last = binary.LittleEndian.Uint32(frame[4:])
+	w.logged.Add(int64(len(frame)))
 }
 
 func writeAll(f appender, b []byte, offset int64) error {

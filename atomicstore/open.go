@@ -76,8 +76,9 @@ func (s *Store[S, E]) open(initial S) (err error) {
 	if s.lock, err = lock(s.path(lockName)); err != nil {
 		return err
 	}
-	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes, rotateAfter: s.opts.MaxAge / 30}
+	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes, rotateAfter: s.opts.MaxAge / 30, rotated: s.measureSpace}
 	s.checkpoints = newCheckpoints(Position{}, 0)
+	s.reserve.keep = s.opts.Reserve
 	s.data = &dataFile{fs: files, dir: s.dir, backupDir: s.opts.BackupDir, log: s.opts.Logger}
 	if err := s.data.load(); err != nil {
 		return err

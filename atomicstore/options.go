@@ -39,6 +39,12 @@ type Options struct {
 	// Default: 4 MiB.
 	SegmentBytes int64
 
+	// Reserve is how many bytes stay free on the disk, besides what the next
+	// snapshot takes. With less, Update returns ErrDiskFull, until there is
+	// room again. Default: 16 MiB, at least four segments; below 0 there is
+	// none.
+	Reserve int64
+
 	// QueueLimit is how many updates may wait. Default: 4096.
 	QueueLimit int
 
@@ -77,6 +83,9 @@ func (o *Options) withDefaults() Options {
 	}
 	if c.SegmentBytes <= 0 {
 		c.SegmentBytes = 4 << 20
+	}
+	if c.Reserve == 0 {
+		c.Reserve = max(16<<20, 4*c.SegmentBytes)
 	}
 	if c.QueueLimit <= 0 {
 		c.QueueLimit = 4096

@@ -22,12 +22,14 @@ type simDisk struct {
 	ops     int
 	crashAt int   // the operation that does not happen any more; 0 is never
 	failAt  int   // the operation that fails with failErr; 0 is never
+	failOn  bool  // all later ones fail as well
 	failErr error // errShortWrite writes a part first
 
 	before     func(op int) // called before each operation, with the lock held
 	noExchange bool         // a file system that cannot exchange names
 	pairs      [][2]string  // names exchanged and not yet synced
 	inodes     uint64
+	taken      int64 // bytes, of one TiB
 	clock      int64 // of the times of files, a tick for each write
 }
 
@@ -64,7 +66,7 @@ func (d *simDisk) op() error {
 	if d.crashAt > 0 && d.ops >= d.crashAt {
 		return errCrashed
 	}
-	if d.failAt > 0 && d.ops == d.failAt {
+	if d.failAt > 0 && (d.ops == d.failAt || d.failOn && d.ops > d.failAt) {
 		return d.failErr
 	}
 	return nil
@@ -252,6 +254,12 @@ func (d *simDisk) stat(path string) (fileID, error) {
 		return fileID{}, err
 	}
 	return fileID{f.inode, int64(len(f.data)), time.Unix(0, f.mtime).UTC()}, nil
+}
+
+func (d *simDisk) free(string) (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return 1<<40 - d.taken, nil
 }
 
 // exchange is one step on the disk as well: both names make it, or neither.

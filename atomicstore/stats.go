@@ -43,6 +43,8 @@ type Stats struct {
 	LastError string `json:"lastError"` // why, or SnapshotError, or ""
 
 	Replaced    bool   `json:"replaced"`    // by an operator's data.json: the next Open takes it over
+	FreeBytes   int64  `json:"freeBytes"`   // on the disk
+	DiskFull    bool   `json:"diskFull"`    // less than Options.Reserve: updates are refused
 	Backups     int    `json:"backups"`     // kept
 	BackupBytes int64  `json:"backupBytes"` // of them, and of what was set aside
 	BackupError string `json:"backupError"` // of the last one, "" when it succeeded
@@ -91,6 +93,8 @@ func (s *Store[S, E]) Stats() Stats {
 		Flushing:   s.stalls.flush.lasts(),
 		Stalls:     s.stalls.count.Load(),
 		Failed:     s.Err() != nil,
+		FreeBytes:  s.reserve.free.Load(),
+		DiskFull:   s.reserve.full.Load(),
 		Replaced:   errors.Is(s.Err(), ErrReplaced),
 	}
 	s.counts.fill(&st)

@@ -39,7 +39,8 @@ type Store[S Cloner[S], E any] struct {
 	committed   chan struct{} // closed when the committer has ended
 	checkpoints *checkpoints
 	data        *dataFile // guarded by checkpoints.saving
-	shelf       shelf     // guarded by checkpoints.saving
+	reserve     reserve
+	shelf       shelf // guarded by checkpoints.saving
 	watching    sync.WaitGroup
 	closeOnce   sync.Once
 	closeErr    error
@@ -82,8 +83,8 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 // saw. Whatever Update returns, it does so only when all that decide saw is on
 // disk.
 //
-// Besides it returns [ErrOverloaded], [ErrClosed] and [ErrTooLarge], with
-// nothing written; [*PanicError]; [ErrFailed] with an unknown outcome; and,
+// Besides it returns [ErrOverloaded], [ErrDiskFull], [ErrReplaced], [ErrClosed]
+// and [ErrTooLarge], with nothing written; [*PanicError]; [ErrFailed] with an unknown outcome; and,
 // when ctx ends, the error of ctx, together with [ErrOutcomeUnknown] if the
 // update was already taken.
 //
@@ -149,6 +150,9 @@ func (s *Store[S, E]) recycle(r *request[S, E]) {
 func (s *Store[S, E]) send(r *request[S, E]) error {
 	if err := s.Err(); err != nil {
 		return err
+	}
+	if s.reserve.full.Load() {
+		return ErrDiskFull
 	}
 	err := s.queue.put(r)
 	if err == ErrOverloaded {

@@ -19,6 +19,7 @@ func (s *Store[S, E]) watchAll() {
 		case <-s.checkpoints.quit:
 			return
 		case <-ticker.C:
+			s.measureSpace()
 			s.watch()
 			if now := time.Now(); s.Err() == nil && now.Sub(aged) >= ageEvery {
 				aged = now

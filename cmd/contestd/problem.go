@@ -97,6 +97,10 @@ func problemFor(err error) *problem {
 		return busy(time.Second, "Too many entries at this moment. Try again in a second.", err)
 	case errors.Is(err, atomicstore.ErrClosed):
 		return busy(5*time.Second, "The server is restarting. Try again in a few seconds.", err)
+	case errors.Is(err, atomicstore.ErrDiskFull):
+		p := busy(time.Minute, "The contest has no room for more entries at the moment. Tell the organiser, and try again later.", err)
+		p.Status = http.StatusInsufficientStorage
+		return p
 	case errors.Is(err, atomicstore.ErrReplaced):
 		return busy(30*time.Second, "The organiser is putting back an earlier state of the contest. Keep the page open and try again.", err)
 	case errors.Is(err, atomicstore.ErrFailed):

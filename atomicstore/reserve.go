@@ -1,0 +1,39 @@
+package atomicstore
+
+import "sync/atomic"
+
+// reserve refuses updates before the disk is full. A disk that is full cannot
+// be noticed by trying: a write into a preallocated segment still works on it,
+// and the next segment or snapshot then does not.
+type reserve struct {
+	keep int64        // bytes that stay free; below 0 there is no reserve
+	free atomic.Int64 // bytes, as measured last
+	full atomic.Bool
+}
+
+// measureSpace looks at the free space: every second, and after what takes
+// much of it. Updates are refused, or not any more, from then on.
+func (s *Store[S, E]) measureSpace() {
+	free, err := s.opts.fs.free(s.dir)
+	if err != nil {
+		return // the next look may tell more; a write that fails will tell it all
+	}
+	s.reserve.free.Store(free)
+	if s.reserve.keep < 0 {
+		return
+	}
+	// The next snapshot needs room beside the present one, and is larger by as
+	// much as was logged since, at worst.
+	s.checkpoints.mu.Lock()
+	need := s.reserve.keep + s.checkpoints.bytes + s.wal.logged.Load() - s.checkpoints.logged
+	s.checkpoints.mu.Unlock()
+	full := free < need
+	if s.reserve.full.Swap(full) == full {
+		return
+	}
+	if full {
+		s.opts.Logger.Error("the disk is nearly full; updates are refused until there is room", "free", free, "needed", need)
+	} else {
+		s.opts.Logger.Info("there is room on the disk again", "free", free)
+	}
+}
