@@ -11,20 +11,21 @@ import (
 // codec turns events into JSON and back. What is applied is always decoded
 // from what was encoded, so live and replayed state cannot differ.
 type codec[E any] struct {
-	kinds map[string]bool // the fields of a union, nil when E is none
+	kinds   map[string]bool // the fields of a union, nil when E is none
+	upgrade func([]byte) ([]byte, error)
 }
 
 // newCodec looks at the type of the events. A struct whose exported fields are
 // all pointers is a union: one field is set, its JSON name is the kind.
-func newCodec[E any]() codec[E] {
+func newCodec[E any](upgrade func([]byte) ([]byte, error)) codec[E] {
 	typ := reflect.TypeFor[E]()
 	if typ.Kind() != reflect.Struct || typ.NumField() == 0 {
-		return codec[E]{}
+		return codec[E]{upgrade: upgrade}
 	}
 	kinds := map[string]bool{}
 	for f := range typ.Fields() {
 		if !f.IsExported() || f.Anonymous || f.Type.Kind() != reflect.Pointer {
-			return codec[E]{}
+			return codec[E]{upgrade: upgrade}
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" {
@@ -32,7 +33,7 @@ func newCodec[E any]() codec[E] {
 		}
 		kinds[name] = true
 	}
-	return codec[E]{kinds}
+	return codec[E]{kinds, upgrade}
 }
 
 // check tells whether an event is of exactly one kind.
@@ -90,6 +91,11 @@ func (enc encoder[E]) encode(e E, again *E) ([]byte, error) {
 // ignored, so that a program can be rolled back; a kind it does not know is
 // not, because the state would be wrong without it.
 func (c codec[E]) decode(data []byte) (e E, err error) {
+	if c.upgrade != nil && !c.knows(data) {
+		if data, err = c.upgrade(data); err != nil {
+			return e, fmt.Errorf("upgrade event: %w", err)
+		}
+	}
 	if c.kinds != nil {
 		var kinds map[string]json.RawMessage
 		if err := json.Unmarshal(data, &kinds); err != nil {
@@ -110,4 +116,20 @@ func (c codec[E]) decode(data []byte) (e E, err error) {
 		return e, fmt.Errorf("decode event: %w", err)
 	}
 	return e, nil
+}
+
+// knows tells whether an event is of one kind that the program has. Of events
+// without kinds nobody knows that.
+func (c codec[E]) knows(data []byte) bool {
+	if c.kinds == nil {
+		return false
+	}
+	var kinds map[string]json.RawMessage
+	if json.Unmarshal(data, &kinds) != nil || len(kinds) != 1 {
+		return false
+	}
+	for kind := range kinds {
+		return c.kinds[kind]
+	}
+	return false
 }

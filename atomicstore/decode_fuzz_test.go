@@ -30,7 +30,7 @@ func FuzzSnapshot(f *testing.F) {
 	f.Add(goldenFiles(f)[goldenSnapshot])
 	f.Add(goldenFiles(f)[goldenRestore])
 	f.Add([]byte(`{"lines":["a"]}`))
-	s := &ledgerStore{opts: (*Options)(nil).withDefaults(), apply: applyEntry, codec: newCodec[entry]()}
+	s := &ledgerStore{opts: (*Options)(nil).withDefaults(), apply: applyEntry, codec: newCodec[entry](nil)}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if snap, _, err := decodeSnapshot(data); err == nil && json.Valid(snap.State) {
 			again, err := snap.encode()

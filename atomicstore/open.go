@@ -24,7 +24,9 @@ const (
 //
 // The events E survive encoding/json. A struct of nothing but pointers is a
 // union: exactly one is set, its JSON name is the kind, and a kind that the
-// program does not know stops Open with [ErrUnknownKind].
+// program does not know stops Open with [ErrUnknownKind]. A new version of a
+// kind is a kind of its own, `added@2` say; [Options.Upgrade] makes one of the
+// old ones in the log, which stay as they are.
 //
 // Open returns [ErrLocked] when the directory is in use, and [*CorruptError]
 // when data that had been acknowledged is damaged. A batch that was cut off by
@@ -34,11 +36,11 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 		dir:       dir,
 		opts:      o.withDefaults(),
 		apply:     apply,
-		codec:     newCodec[E](),
 		tail:      newTail[E](),
 		committed: make(chan struct{}),
 		shelf:     shelf{},
 	}
+	s.codec = newCodec[E](s.opts.Upgrade)
 	s.queue = newQueue[S, E](s.opts.QueueLimit)
 	s.stalls.init(s.opts.Logger, s.queue.poke)
 	if err := s.open(initial); err != nil {

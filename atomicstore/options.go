@@ -51,6 +51,12 @@ type Options struct {
 	// MaxChangeBytes bounds the events of one update. Default: 16 MiB.
 	MaxChangeBytes int
 
+	// Upgrade turns an event of the log whose kind the program does not know
+	// into one that it does, both as JSON. Of events without kinds it is given
+	// each. It must be deterministic, as apply. Default: Open stops with
+	// ErrUnknownKind.
+	Upgrade func(event []byte) ([]byte, error)
+
 	// Import turns a data.json that an operator put there, and that has neither
 	// the form of a backup nor that of a state, into the JSON of a state; it is
 	// also given plain states, and returns those as they are. An error sets the

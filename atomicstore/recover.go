@@ -21,6 +21,8 @@ type scanned struct {
 	after      []byte // the batches after the snapshot, as they stand in the log
 	atSnap     uint32 // checksum of the batch that ends at the snapshot
 	generation int    // of the newest segment
+
+	visit func(segment, batch) error // of check, for each valid batch; may be nil
 }
 
 // first returns the first change that is in the log, or could be.
@@ -103,6 +105,11 @@ func (found *scanned) check(fs fileSystem, snapSeq, reach uint64) (*scanned, err
 				return found, nil
 			}
 
+			if found.visit != nil {
+				if err := found.visit(s, b); err != nil {
+					return nil, damaged(offset, err)
+				}
+			}
 			// Valid to the last byte, whatever its flush said at the time: the
 			// copy into a fresh segment makes it durable.
 			if b.count > 0 {
