@@ -1,0 +1,258 @@
+package atomicstore
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// Report is what Verify found.
+type Report struct {
+	Epoch      string          `json:"epoch"`
+	First      uint64          `json:"first"` // the oldest change in the log
+	Last       uint64          `json:"last"`  // the latest change
+	Changes    uint64          `json:"changes"`
+	Batches    int             `json:"batches"`
+	Segments   []SegmentReport `json:"segments"`
+	Superseded []string        `json:"superseded"` // segments that the next open removes
+	Torn       int64           `json:"torn"`       // bytes behind the last batch that are no batch; in a closed store, what was cut off and never acknowledged
+	Snapshot   SnapshotReport  `json:"snapshot"`
+	Manifest   string          `json:"manifest"` // "ok", "missing" or what is wrong
+	Backups    []BackupReport  `json:"backups"`
+	SetAside   []string        `json:"setAside"`
+}
+
+// SegmentReport is about one segment of the log.
+type SegmentReport struct {
+	Path    string    `json:"path"`
+	First   uint64    `json:"first"`
+	Changes uint64    `json:"changes"`
+	Batches int       `json:"batches"`
+	Size    int64     `json:"size"` // bytes, preallocated ones too
+	Time    time.Time `json:"time"` // of its first change or before
+}
+
+// SnapshotReport is about data.json.
+type SnapshotReport struct {
+	Path  string `json:"path"`
+	Epoch string `json:"epoch"`
+	Seq   uint64 `json:"seq"`
+	Size  int64  `json:"size"`
+
+	// Whose is "store", "operator" for a file that the next open takes over,
+	// "unknown" without MANIFEST, "rotten", or "nobody" when there is none.
+	Whose string `json:"whose"`
+	Error string `json:"error,omitempty"`
+}
+
+// BackupReport is about one backup.
+type BackupReport struct {
+	Backup
+	Error string `json:"error,omitempty"` // "" if it matches its checksum
+}
+
+func (w whose) String() string {
+	return [...]string{nobodys: "nobody", ours: "store", unknown: "unknown", operators: "operator", rotten: "rotten"}[w]
+}
+
+// Verify reads everything in a store's directory and checks it, against every
+// checksum there is. It changes nothing, needs to know nothing of the types,
+// and may run while a program has the store open. Of o, BackupDir counts.
+//
+// Damage to data that was acknowledged is a [*CorruptError], the first one
+// found, beside a report of all that could be read.
+func Verify(dir string, o *Options) (*Report, error) {
+	opts := o.withDefaults()
+	var report *Report
+	var err error
+	// A store that is open removes, replaces and writes meanwhile: what it has
+	// not finished can look like damage. Damage looks the same twice.
+	for range 20 {
+		before := err
+		report, err = verify(dir, opts)
+		var corrupt, again *CorruptError
+		if err == nil || errors.As(before, &corrupt) && errors.As(err, &again) && corrupt.Path == again.Path && corrupt.Offset == again.Offset && corrupt.Seq == again.Seq {
+			break
+		}
+	}
+	var corrupt *CorruptError
+	if err != nil && !errors.As(err, &corrupt) {
+		err = fmt.Errorf("atomicstore: verify %s: %w", dir, err)
+	}
+	return report, err
+}
+
+func verify(dir string, opts Options) (*Report, error) {
+	opts.Logger = (*Options)(nil).withDefaults().Logger
+	c := openClosed(dir, opts)
+	r := &Report{
+		Manifest: "ok", Snapshot: SnapshotReport{Path: c.data.path()},
+		Segments: []SegmentReport{}, Superseded: []string{}, Backups: []BackupReport{}, SetAside: []string{}, // [] in JSON
+	}
+	data, err := c.fs.read(c.data.manifestPath())
+	if isMissing(err) {
+		r.Manifest = "missing"
+	} else if err != nil {
+		return r, err
+	} else if m, err := decodeManifest(data); err != nil {
+		r.Manifest = err.Error()
+	} else {
+		c.data.man, c.data.known = *m, true
+	}
+	damage, err := r.snapshot(c)
+	if err != nil {
+		return r, err
+	}
+	logDamage, err := r.log(c)
+	if err != nil {
+		return r, err
+	}
+	backupDamage, err := r.backups(c)
+	if err != nil {
+		return r, err
+	}
+	if first := cmp.Or(logDamage, damage, backupDamage); first != nil {
+		return r, first
+	}
+	return r, nil
+}
+
+// snapshot checks data.json.
+func (r *Report) snapshot(c *closed) (*CorruptError, error) {
+	found, err := c.data.look(c.data.path())
+	if err != nil {
+		return nil, err
+	}
+	s := &r.Snapshot
+	s.Size, s.Whose = found.id.size, found.whose.String()
+	if found.whose == nobodys {
+		return nil, nil
+	}
+	data, err := c.fs.read(c.data.path())
+	if err != nil {
+		return nil, err
+	}
+	snap, _, err := decodeSnapshot(data)
+	s.Epoch, s.Seq = snap.Epoch, snap.Seq
+	switch {
+	case found.whose == rotten:
+		err = errRotten
+	case found.whose == operators:
+		if !json.Valid(data) {
+			s.Error = "it does not parse: the next open sets it aside"
+		}
+		return nil, nil
+	case err == nil && !snap.intact():
+		err = errSnapshotSum
+	}
+	if err == nil {
+		return nil, nil
+	}
+	s.Error = err.Error()
+	return &CorruptError{Path: s.Path, Seq: s.Seq, Err: err}, nil
+}
+
+// log checks every segment.
+func (r *Report) log(c *closed) (*CorruptError, error) {
+	found, err := listSegments(c.fs, c.walDir, parseSegmentName)
+	if err == nil {
+		at := map[string]int{}
+		for _, s := range found.segments {
+			id, err := c.fs.stat(s.path)
+			if err != nil {
+				return nil, err
+			}
+			at[s.path] = len(r.Segments)
+			r.Segments = append(r.Segments, SegmentReport{Path: s.path, First: s.first, Size: id.size, Time: s.created})
+		}
+		found.visit = func(s segment, b batch) error {
+			segment := &r.Segments[at[s.path]]
+			segment.Batches++
+			segment.Changes += uint64(b.count)
+			r.Batches++
+			r.Changes += uint64(b.count)
+			if b.count > 0 {
+				r.Last = b.last()
+			}
+			return b.records(validEvents)
+		}
+		ofSnapshot, reach := uint64(0), c.data.man.seq
+		if r.Snapshot.Whose != operators.String() && r.Snapshot.Error == "" {
+			ofSnapshot = r.Snapshot.Seq
+		}
+		r.Superseded = append(r.Superseded, found.stale...)
+		if len(found.segments) > 0 {
+			r.First, r.Epoch = found.first(), found.segments[0].epoch.String()
+			r.Last = r.First - 1
+		}
+		_, err = found.check(c.fs, ofSnapshot, reach)
+		r.Torn = int64(found.torn)
+		if err == nil {
+			err = r.fits(c, found, ofSnapshot)
+		}
+	}
+	var damage *CorruptError
+	if errors.As(err, &damage) {
+		return damage, nil
+	}
+	return nil, err
+}
+
+// fits checks that the log goes on from data.json.
+func (r *Report) fits(c *closed, found *scanned, snapshot uint64) error {
+	if r.Snapshot.Whose != ours.String() || len(found.segments) == 0 || r.Snapshot.Epoch != r.Epoch {
+		return nil
+	}
+	if r.First > snapshot+1 || r.Last < snapshot {
+		return &CorruptError{Path: c.walDir, Seq: snapshot + 1, Err: fmt.Errorf("the log has the changes %d to %d, the snapshot was made after change %d", r.First, r.Last, snapshot)}
+	}
+	return nil
+}
+
+func validEvents(rec record) error {
+	for _, e := range rec.events {
+		if !json.Valid(e) {
+			return fmt.Errorf("an event of change %d is no JSON", rec.seq)
+		}
+	}
+	return nil
+}
+
+// backups checks every backup.
+func (r *Report) backups(c *closed) (*CorruptError, error) {
+	if c.data.backupDir != "" {
+		if _, err := c.fs.names(c.data.backupDir); isMissing(err) {
+			return nil, nil
+		}
+	}
+	list, err := shelf{}.list(c.fs, c.data.backupDir)
+	if err != nil {
+		return nil, err
+	}
+	var first *CorruptError
+	for _, b := range list {
+		report := BackupReport{Backup: b}
+		if _, err := c.backup(b.Path); isMissing(err) {
+			continue // pruned in the meantime
+		} else if err != nil {
+			report.Error = err.Error()
+			var damage *CorruptError
+			if errors.As(err, &damage) {
+				report.Error = damage.Err.Error()
+				first = cmp.Or(first, damage)
+			}
+		}
+		r.Backups = append(r.Backups, report)
+	}
+	asides, err := listAsides(c.fs, c.data.asideDir())
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range asides {
+		r.SetAside = append(r.SetAside, filepath.Base(f.path))
+	}
+	return first, nil
+}
