@@ -36,7 +36,7 @@ func fingerprint(t testing.TB, dir string) string {
 }
 
 func TestVerifyReportsAWholeStoreAndChangesNothing(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	o := &Options{BackupDir: p.backups, SegmentBytes: 1024}
 	s := mustOpen(t, p.data, o)
 	mustWrite(t, s, numbered("line ", 20)...)
@@ -60,7 +60,7 @@ func TestVerifyReportsAWholeStoreAndChangesNothing(t *testing.T) {
 
 func TestVerifyTellsDamageFromATornTail(t *testing.T) {
 	for _, backups := range []bool{true, false} { // whether the log or a snapshot is damaged
-		p := newPlace(t)
+		p := newHome(t)
 		s := p.open(t)
 		mustWrite(t, s, "one")
 		checkpoint(t, s)
@@ -109,7 +109,7 @@ func TestVerifyTellsDamageFromATornTail(t *testing.T) {
 }
 
 func TestVerifySaysWhoseTheDataFileIs(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	s := p.open(t)
 	mustWrite(t, s, "one")
 	mustClose(t, s)
@@ -132,7 +132,7 @@ func TestVerifySaysWhoseTheDataFileIs(t *testing.T) {
 // TestVerifyWorksBesideAStoreAtWork verifies while changes, checkpoints,
 // rotation and pruning go on.
 func TestVerifyWorksBesideAStoreAtWork(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	o := &Options{BackupDir: p.backups, SegmentBytes: 4096, KeepModifications: 20, KeepBackups: 5}
 	s := mustOpen(t, p.data, o)
 	defer mustClose(t, s)
