@@ -170,15 +170,11 @@ func (s *Store[S, E]) backupLog(initial S) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	data, err := encodeSnapshot(&version[S]{state: state, at: Position{base.at.Epoch, found.last}, chain: found.chain}, now)
+	data, err := encodeSnapshot(&version[S]{state: state, at: Position{base.at.Epoch, found.last}, chain: found.chain}, time.Now())
 	if err != nil {
 		return err
 	}
-	if err := s.opts.fs.replace(filepath.Join(s.opts.BackupDir, backupName(found.last, now)), data); err != nil {
-		return err
-	}
-	return s.opts.fs.syncDir(s.opts.BackupDir)
+	return s.data.copyBackup(data, found.last)
 }
 
 // highest returns the highest seq that is known to have been given.

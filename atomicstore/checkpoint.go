@@ -194,6 +194,13 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 		return err
 	}
 	size = len(data)
+	if v.at.Epoch != c.epoch {
+		// The log of an epoch goes on from this snapshot alone: if an operator
+		// copies over it, there must be another.
+		if err := s.data.copyBackup(data, v.at.Seq); err != nil {
+			s.opts.Logger.Warn("a backup was not made", "change", v.at.Seq, "error", err)
+		}
+	}
 	err = s.data.install(data, v.at.Seq, adopted)
 	s.measureSpace()
 	if err != nil {

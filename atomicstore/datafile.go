@@ -244,6 +244,12 @@ func (f *dataFile) settle() (contents, error) {
 	if err := f.sync(); err != nil {
 		return c, err
 	}
+	looked := map[string]contents{} // while MANIFEST still has them all
+	for _, path := range temps {
+		if looked[path], err = f.look(path); err != nil {
+			return c, err
+		}
+	}
 	m := manifest{seq: f.man.seq}
 	switch {
 	case c.whose == ours:
@@ -261,11 +267,7 @@ func (f *dataFile) settle() (contents, error) {
 		return c, err
 	}
 	for _, path := range temps {
-		t, err := f.look(path)
-		if err != nil {
-			return c, err
-		}
-		if c.whose == ours && t.sum != c.sum && c.sum == coming.sum {
+		if t := looked[path]; t.whose == ours && c.whose == ours && t.sum != c.sum && c.sum == coming.sum {
 			f.keep(path, t) // the file that was replaced: a backup, as without the crash
 			continue
 		}
@@ -496,6 +498,33 @@ func (f *dataFile) makeBackup(path string, seq uint64) (string, error) {
 	return to, f.fs.remove(path)
 }
 
+// same tells whether two files have the same contents.
+func (f *dataFile) same(a, b string) bool {
+	first, err := f.hash(a)
+	if err != nil {
+		return false
+	}
+	second, err := f.hash(b)
+	return err == nil && first == second
+}
+
+// copyBackup writes a backup of a data.json that is not yet there.
+func (f *dataFile) copyBackup(data []byte, seq uint64) error {
+	if f.backupDir == "" {
+		return nil
+	}
+	for now := time.Now(); ; now = now.Add(time.Millisecond) {
+		path := filepath.Join(f.backupDir, backupName(seq, now))
+		if _, err := f.fs.stat(path); err == nil {
+			continue
+		}
+		if err := f.fs.replace(path, data); err != nil {
+			return err
+		}
+		return f.fs.syncDir(f.backupDir)
+	}
+}
+
 // linkBackup gives a data.json a second name in the backup folder, durably.
 func (f *dataFile) linkBackup(path string, seq uint64) (to string, err error) {
 	id, err := f.fs.stat(path)
@@ -507,8 +536,12 @@ func (f *dataFile) linkBackup(path string, seq uint64) (to string, err error) {
 		return "", err
 	}
 	for _, b := range list {
-		if other, err := f.fs.stat(b.Path); b.Seq == seq && err == nil && other == id && id.inode != 0 {
-			to = b.Path // a crash came between link and remove
+		if b.Seq != seq {
+			continue
+		}
+		other, err := f.fs.stat(b.Path)
+		if err == nil && other.size == id.size && f.same(b.Path, path) {
+			to = b.Path // the first of an epoch, or a crash came between link and remove
 		}
 	}
 	for now := time.Now(); to == ""; now = now.Add(time.Millisecond) {

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -116,6 +115,7 @@ func (s *Store[S, E]) openOurs(present contents) error {
 		return fmt.Errorf("%s is whole, and this program cannot read it: %w", snapshotName, err)
 	}
 	s.data.own(present, base.at.Seq)
+	s.checkpoints.bytes = present.id.size
 	found, err := scan(s.opts.fs, s.wal.dir, base.at.Seq, s.data.man.seq)
 	if err != nil {
 		return err
@@ -350,20 +350,27 @@ func (s *Store[S, E]) forward(base *version[S], seq uint64) (S, error) {
 
 // sweep removes what a crash left of files that never got their names.
 func (s *Store[S, E]) sweep() error {
-	names, err := s.opts.fs.names(s.dir)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if strings.HasPrefix(name, tempPrefix) || strings.HasPrefix(name, "."+manifestName) { // the latter are renameio's
-			if err := s.opts.fs.remove(s.path(name)); err != nil {
+	for _, swept := range []struct{ dir, prefix string }{
+		{s.dir, tempPrefix},
+		{s.dir, "." + manifestName}, // renameio's
+		{s.opts.BackupDir, ".backup-"},
+		{s.path(walName), newSegment},
+	} {
+		if swept.dir == "" {
+			continue
+		}
+		names, err := s.opts.fs.names(swept.dir)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			if !strings.HasPrefix(name, swept.prefix) {
+				continue
+			}
+			if err := s.opts.fs.remove(filepath.Join(swept.dir, name)); err != nil {
 				return err
 			}
 		}
 	}
-	err = s.opts.fs.remove(filepath.Join(s.path(walName), newSegment))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
+	return nil
 }

@@ -104,7 +104,7 @@ func TestARestoreCanBeUndone(t *testing.T) {
 	}
 	var newest Backup
 	for _, b := range list {
-		if b.Seq == 3 {
+		if b.Seq == 3 && newest.Path == "" { // the one of before the restore
 			newest = b
 		}
 	}

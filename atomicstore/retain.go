@@ -191,5 +191,8 @@ func (s *Store[S, E]) age(now time.Time) error {
 		s.checkpoints.aged = true // pruneBackups says whether it matters
 		s.checkpoints.mu.Unlock()
 	}
-	return s.pruneBackups(saved)
+	if err := s.pruneBackups(saved); err != nil {
+		return err
+	}
+	return s.wal.prune(s.prunable(saved)) // again, if it failed after the checkpoint
 }
