@@ -3,9 +3,10 @@
 GO ?= go
 FUZZTIME ?= 30s
 ROUNDS ?= 5
+POWERCUTS ?= 200
 STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help test needs vet test-go test-js types fuzz bench bench-store run
+.PHONY: help test needs vet test-go test-js types fuzz powercut bench bench-store run
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -40,6 +41,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s) each
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+powercut: ## real power cuts under a store at work, POWERCUTS (200) of them; root
+	ATOMICSTORE_POWERCUTS=$(POWERCUTS) $(GO) test -count=1 -v -timeout 60m -run '^TestPowerCutForReal$$' ./atomicstore
 
 bench: ## the benchmarks of every package
 	$(GO) test -run '^$$' -bench . -benchmem ./...

@@ -34,7 +34,7 @@ func childMain() bool {
 	if dir == "" {
 		return false
 	}
-	store, err := atomicstore.Open(dir, &words{}, say, &atomicstore.Options{SegmentBytes: 8 << 10})
+	store, err := atomicstore.Open(dir, &words{}, say, childOptions(dir))
 	if err != nil {
 		fmt.Println("error", err)
 		return true
@@ -54,13 +54,22 @@ func childMain() bool {
 			}
 		}()
 	}
-	select {}
+	for {
+		if err := store.Checkpoint(context.Background()); err != nil {
+			fmt.Println("error", err)
+			select {} // it is killed
+		}
+	}
+}
+
+func childOptions(dir string) *atomicstore.Options {
+	return &atomicstore.Options{SegmentBytes: 8 << 10, BackupDir: dir + "-backups"}
 }
 
 // TestKill kills a writing process again and again and looks for every word it
 // acknowledged, each at its position.
 func TestKill(t *testing.T) {
-	dir := t.TempDir()
+	dir := filepath.Join(t.TempDir(), "data")
 	acknowledged := map[uint64]string{}
 	for round := range 10 {
 		cmd := exec.Command(os.Args[0])
@@ -89,7 +98,7 @@ func TestKill(t *testing.T) {
 		}
 		cmd.Wait()
 
-		store, err := atomicstore.Open(dir, &words{}, say, nil)
+		store, err := atomicstore.Open(dir, &words{}, say, childOptions(dir))
 		if err != nil {
 			t.Fatalf("round %d: %v", round, err)
 		}

@@ -1,0 +1,118 @@
+package atomicstore_test
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/contestkit/contestkit/atomicstore"
+)
+
+const (
+	ext4Shutdown   = 0x8004587D // FS_IOC_SHUTDOWN, include/uapi/linux/fs.h
+	withoutFlush   = 2          // what is not on the disk is gone, the journal's tail too
+	powerCutRounds = "ATOMICSTORE_POWERCUTS"
+)
+
+// TestPowerCutForReal takes a real ext4 off a store at work, as a power cut
+// does, and looks for every change that was acknowledged before. `make
+// powercut` does it more often.
+func TestPowerCutForReal(t *testing.T) {
+	rounds := 2
+	if n, err := strconv.Atoi(os.Getenv(powerCutRounds)); err == nil {
+		rounds = n
+	}
+	if os.Getuid() != 0 {
+		t.Skip("needs root, to mount a disk")
+	}
+	for round := range rounds {
+		dir := t.TempDir()
+		image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
+		if err := os.Mkdir(mount, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		for _, command := range [][]string{
+			{"truncate", "-s", "64M", image},
+			{"mkfs.ext4", "-q", image},
+			{"mount", "-o", "loop", image, mount},
+		} {
+			if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
+				t.Skipf("cannot mount a disk: %v: %v: %s", command, err, out)
+			}
+		}
+		cutPower(t, round, image, mount)
+		os.Remove(image)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func cutPower(t *testing.T, round int, image, mount string) {
+	umount := func() {
+		if out, err := exec.Command("umount", mount).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v: %s", err, out)
+		}
+	}
+	defer umount()
+	dir := filepath.Join(mount, "data")
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), childVariable+"="+dir)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	acknowledged := map[uint64]string{}
+	lines := bufio.NewScanner(out)
+	for len(acknowledged) < 100+round*137%2000 && lines.Scan() {
+		var seq uint64
+		var word string
+		if n, _ := fmt.Sscanf(lines.Text(), "ack %d %s", &seq, &word); n == 2 {
+			acknowledged[seq] = word
+		}
+	}
+	root, err := os.Open(mount)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = unix.IoctlSetPointerInt(int(root.Fd()), ext4Shutdown, withoutFlush)
+	root.Close()
+	cmd.Process.Kill()
+	for lines.Scan() {
+	}
+	cmd.Wait()
+	if err != nil {
+		t.Skipf("this file system cannot be shut down: %v", err)
+	}
+	umount()
+	if out, err := exec.Command("mount", "-o", "loop", image, mount).CombinedOutput(); err != nil {
+		t.Fatalf("mount: %v: %s", err, out)
+	}
+
+	if _, err := atomicstore.Verify(dir, childOptions(dir)); err != nil {
+		t.Errorf("round %d: Verify: %v", round, err)
+	}
+	store, err := atomicstore.Open(dir, &words{}, say, childOptions(dir))
+	if err != nil {
+		t.Fatalf("round %d: %v", round, err)
+	}
+	defer store.Close()
+	state, at := store.State()
+	for seq, word := range acknowledged {
+		if seq > uint64(len(state.List)) || state.List[seq-1] != word {
+			t.Fatalf("round %d: change %d was acknowledged as %q and is not there", round, seq, word)
+		}
+	}
+	if at.Seq != uint64(len(state.List)) {
+		t.Fatalf("round %d: %d words at position %d", round, len(state.List), at.Seq)
+	}
+}
