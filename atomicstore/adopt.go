@@ -19,11 +19,17 @@ var errUnreadable = errors.New("it does not parse as a snapshot, nor as a state"
 // new epoch begins, above every seq that was ever given. Until data.json is
 // ours again, a crash lets the next Open adopt the same file once more.
 func (s *Store[S, E]) adopt(initial S, present contents) error {
-	data, err := s.opts.fs.read(s.path(snapshotName))
-	if err != nil {
-		return err
+	state, seq, err := s.readPut()
+	if errors.Is(err, errUnreadable) {
+		// His cp may be under way.
+		if err := s.data.await(); err != nil {
+			return err
+		}
+		if present, err = s.data.look(s.path(snapshotName)); err != nil {
+			return err
+		}
+		state, seq, err = s.readPut()
 	}
-	state, seq, err := s.readForeign(data)
 	if errors.Is(err, errUnreadable) {
 		return s.openOlder(initial, err)
 	}
@@ -53,6 +59,15 @@ func (s *Store[S, E]) adopt(initial S, present contents) error {
 	}
 	s.opts.Logger.Warn("the data.json that was put there is taken over; what was newer is set aside", "of change", seq, "goes on after", highest, "set aside in", s.data.asideDir())
 	return s.begin(&version[S]{state: state, at: Position{Seq: highest}}, &present.sum)
+}
+
+// readPut reads what is in data.json.
+func (s *Store[S, E]) readPut() (state S, seq uint64, err error) {
+	data, err := s.opts.fs.read(s.path(snapshotName))
+	if err != nil {
+		return state, 0, err
+	}
+	return s.readForeign(data)
 }
 
 // readForeign decodes an operator's file: a backup, edited or not, or a plain

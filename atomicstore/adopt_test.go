@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // home is a store with a backup folder beside it, on a real disk.
@@ -191,6 +192,10 @@ func TestWhatAnOperatorPutsThereIsTakenOver(t *testing.T) {
 			before := mustWrite(t, s, "one", "two", "three")
 			mustClose(t, s)
 			p.put(t, test.content)
+			// Long ago, or Open waits for him to finish.
+			if err := os.Chtimes(p.file(), time.Time{}, time.Now().Add(-time.Hour)); err != nil {
+				t.Fatal(err)
+			}
 			o := p.options()
 			o.Import = test.imports
 			s = mustOpen(t, p.data, o)
@@ -273,6 +278,34 @@ func TestAnOperatorsFileIsTakenOverAboveADamagedLog(t *testing.T) {
 	if _, after := s.State(); after.Seq < at.Seq {
 		t.Errorf("seqs up to %d were given, and it goes on from %d", at.Seq, after.Seq)
 	}
+}
+
+// TestOpenWaitsForACopyThatIsUnderWay: half a file is there, and grows.
+func TestOpenWaitsForACopyThatIsUnderWay(t *testing.T) {
+	p := newPlace(t)
+	s := p.open(t)
+	mustWrite(t, s, "one")
+	mustClose(t, s)
+	f, err := os.OpenFile(p.file(), os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteString(`{"lines": [`); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error)
+	time.AfterFunc(unfinished/4, func() {
+		_, err := f.WriteString(`"his"]}`)
+		done <- errors.Join(err, f.Close())
+	})
+	opened := make(chan *ledgerStore)
+	go func() { opened <- mustOpen(t, p.data, p.options()) }()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	s = <-opened
+	defer mustClose(t, s)
+	wantLines(t, s, "his")
 }
 
 // TestRotInTheSnapshotIsNoOperator: the bytes changed, and nobody wrote them.

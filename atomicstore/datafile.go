@@ -20,6 +20,12 @@ import (
 // not any more.
 const tempPrefix = "." + snapshotName + "."
 
+func newTempName() string {
+	var nonce [8]byte
+	rand.Read(nonce[:])
+	return tempPrefix + hex.EncodeToString(nonce[:])
+}
+
 // dataFile is data.json with its MANIFEST. It answers one question: did the
 // store write what stands there, or an operator?
 //
@@ -149,6 +155,25 @@ func (f *dataFile) own(c contents, seq uint64) {
 	f.seen = c.id
 	if c.whose == unknown {
 		f.man.present = []owned{{sum: c.sum, size: c.id.size, mtime: c.id.mtime.UnixNano(), seq: seq}}
+	}
+}
+
+// unfinished is how long somebody who writes a file may pause.
+const unfinished = time.Second
+
+// await waits while somebody is still writing data.json: until that was not
+// changed for a moment, as far as its time tells.
+func (f *dataFile) await() error {
+	for {
+		id, err := f.fs.stat(f.path())
+		if err != nil {
+			return err
+		}
+		since := time.Since(id.mtime)
+		if since < 0 || since >= unfinished { // a time in the future says nothing
+			return nil
+		}
+		time.Sleep(unfinished - since)
 	}
 }
 
@@ -295,9 +320,7 @@ func (f *dataFile) install(data []byte, seq uint64, adopted *digest) error {
 			return ErrReplaced
 		}
 	}
-	var nonce [8]byte
-	rand.Read(nonce[:])
-	name := tempPrefix + hex.EncodeToString(nonce[:])
+	name := newTempName()
 	temp := f.temp(name)
 	coming, id, err := f.prepare(temp, data)
 	if err != nil {

@@ -136,14 +136,17 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 
 // oldestRecord returns the time of the first change in a run of batches.
 func oldestRecord(batches []byte, logID [8]byte) (oldest time.Time, ok bool) {
-	b, err := decodeBatch(batches, logID)
-	if err != nil || b.count == 0 {
-		return oldest, false
+	for len(batches) > 0 && !ok {
+		b, err := decodeBatch(batches, logID)
+		if err != nil {
+			return oldest, false
+		}
+		b.records(func(r record) error {
+			oldest, ok = r.time, true
+			return errStop
+		})
+		batches = batches[b.size():]
 	}
-	b.records(func(r record) error {
-		oldest, ok = r.time, true
-		return errStop
-	})
 	return oldest, ok
 }
 

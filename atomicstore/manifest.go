@@ -54,6 +54,18 @@ func (m *manifest) find(sum digest) (owned, bool) {
 	return owned{}, false
 }
 
+// reach returns the highest change that a data.json was made after: the log
+// has held it.
+func (m *manifest) reach() (seq uint64) {
+	for _, o := range m.present {
+		seq = max(seq, o.seq)
+	}
+	if m.coming != nil {
+		seq = max(seq, m.coming.seq)
+	}
+	return seq
+}
+
 // rotten tells whether a file with other contents than the store wrote was
 // last written when the store wrote it.
 func (m *manifest) rotten(id fileID) bool {
@@ -132,9 +144,21 @@ func parseOwned(fields []string) (o owned) {
 	return o
 }
 
-// isTempName tells whether a name is one that a coming data.json may have.
+// isTempName tells whether a name is one that a coming data.json may have. It
+// is exact: an editor may have its own files beside data.json.
 func isTempName(name string) bool {
-	return strings.HasPrefix(name, tempPrefix) && !strings.ContainsAny(name, "/\\")
+	digits, ok := strings.CutPrefix(name, tempPrefix)
+	if !ok || len(digits) != 16 {
+		return false
+	}
+	_, err := hex.DecodeString(digits)
+	return err == nil
+}
+
+// isLeftOver tells the same of what may be left of one.
+func isLeftOver(name string) bool {
+	name, _, _ = strings.Cut(name, ".out")
+	return isTempName(name)
 }
 
 // fileID tells whether a file is the one it was: another file has another

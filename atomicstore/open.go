@@ -116,7 +116,7 @@ func (s *Store[S, E]) openOurs(present contents) error {
 	}
 	s.data.own(present, base.at.Seq)
 	s.checkpoints.bytes = present.id.size
-	found, err := scan(s.opts.fs, s.wal.dir, base.at.Seq, s.data.man.seq)
+	found, err := scan(s.opts.fs, s.wal.dir, base.at.Seq, s.data.man.reach())
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (s *Store[S, E]) openUnknown(initial S, present contents) error {
 // older snapshot and the log after it, or with the log alone if that has every
 // change. cause says what is wrong with data.json, nil that there is none.
 func (s *Store[S, E]) openOlder(initial S, cause error) error {
-	base, found, err := s.older(initial, s.data.man.seq)
+	base, found, err := s.older(initial, s.data.man.reach())
 	if err != nil {
 		return err
 	}
@@ -197,6 +197,9 @@ func (s *Store[S, E]) older(initial S, reach uint64) (*version[S], *scanned, err
 	found, err := scan(s.opts.fs, s.wal.dir, 0, reach)
 	if err != nil {
 		return nil, nil, err
+	}
+	if len(found.segments) > 0 && found.last < reach {
+		return nil, nil, found.tooShort(reach)
 	}
 	list, err := s.backups()
 	if err != nil {
@@ -282,9 +285,8 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 	if base.at.Epoch != found.epoch.String() {
 		return &CorruptError{Path: found.segments[0].path, Seq: base.at.Seq + 1, Err: fmt.Errorf("the log is of epoch %s, the snapshot of %s", found.epoch, base.at.Epoch)}
 	}
-	if found.last < base.at.Seq {
-		newest := found.segments[len(found.segments)-1]
-		return &CorruptError{Path: newest.path, Seq: found.last + 1, Err: fmt.Errorf("the log ends with change %d, the snapshot was made after change %d", found.last, base.at.Seq)}
+	if reach := max(base.at.Seq, s.data.man.reach()); found.last < reach {
+		return found.tooShort(reach)
 	}
 	if first := found.segments[0].first; first > base.at.Seq+1 {
 		return &CorruptError{Path: found.segments[0].path, Seq: base.at.Seq + 1, Err: fmt.Errorf("the log begins with change %d, the snapshot was made after change %d", first, base.at.Seq)}
@@ -350,11 +352,14 @@ func (s *Store[S, E]) forward(base *version[S], seq uint64) (S, error) {
 
 // sweep removes what a crash left of files that never got their names.
 func (s *Store[S, E]) sweep() error {
-	for _, swept := range []struct{ dir, prefix string }{
-		{s.dir, tempPrefix},
-		{s.dir, "." + manifestName}, // renameio's
-		{s.opts.BackupDir, ".backup-"},
-		{s.path(walName), newSegment},
+	for _, swept := range []struct {
+		dir  string
+		ours func(name string) bool
+	}{
+		{s.dir, isLeftOver},
+		{s.dir, renameios(manifestName)},
+		{s.opts.BackupDir, renameios("backup-")},
+		{s.path(walName), func(name string) bool { return name == newSegment }},
 	} {
 		if swept.dir == "" {
 			continue
@@ -364,7 +369,7 @@ func (s *Store[S, E]) sweep() error {
 			return err
 		}
 		for _, name := range names {
-			if !strings.HasPrefix(name, swept.prefix) {
+			if !swept.ours(name) {
 				continue
 			}
 			if err := s.opts.fs.remove(filepath.Join(swept.dir, name)); err != nil {
@@ -373,4 +378,13 @@ func (s *Store[S, E]) sweep() error {
 		}
 	}
 	return nil
+}
+
+// renameios tells the temporary files that renameio makes for a name: a dot
+// before it, digits behind it.
+func renameios(prefix string) func(name string) bool {
+	return func(name string) bool {
+		rest, ok := strings.CutPrefix(name, "."+prefix)
+		return ok && strings.TrimRight(rest, "0123456789") != rest
+	}
 }

@@ -33,6 +33,13 @@ func (s *scanned) first() uint64 {
 	return s.segments[0].first
 }
 
+// tooShort says that the log does not reach a change that a snapshot was made
+// after.
+func (s *scanned) tooShort(reach uint64) error {
+	newest := s.segments[len(s.segments)-1]
+	return &CorruptError{Path: newest.path, Seq: s.last + 1, Err: fmt.Errorf("the log ends with change %d, a snapshot was made after change %d", s.last, reach)}
+}
+
 // scan reads and checks the whole log against the seq of the snapshot. reach is
 // the highest change that is known to have been in it.
 //

@@ -230,6 +230,29 @@ func TestALogThatEndsBeforeTheSnapshotIsDamage(t *testing.T) {
 	}
 }
 
+// TestALogThatLostItsEndIsDamageForAnOlderSnapshotToo: a data.json was made
+// after the change that is missing.
+func TestALogThatLostItsEndIsDamageForAnOlderSnapshotToo(t *testing.T) {
+	p := newPlace(t)
+	s := p.open(t)
+	mustWrite(t, s, "one")
+	checkpoint(t, s)
+	mustWrite(t, s, "two", "three")
+	mustClose(t, s)
+	path, data := segmentOf(t, p.data)
+	starts := frames(t, data)
+	clear(data[starts[2]:])
+	for name, content := range map[string][]byte{path: data, p.file(): nil} {
+		if err := os.WriteFile(name, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var corrupt *CorruptError
+	if _, err := openLedger(p.data, p.options()); !errors.As(err, &corrupt) || corrupt.Seq != 3 {
+		t.Errorf("got %v, want *CorruptError at change 3", err)
+	}
+}
+
 // newer has a kind that entry does not know, and a field inside one it does.
 type newer struct {
 	Added   *newerAdded `json:"added,omitempty"`
@@ -275,6 +298,25 @@ func TestAnOlderProgramStopsAtAKindItDoesNotKnow(t *testing.T) {
 		if err == nil {
 			wantLines(t, old, "one")
 			mustClose(t, old)
+		}
+	}
+}
+
+func TestAnEditorsFilesStay(t *testing.T) {
+	dir := t.TempDir()
+	files := map[string]bool{
+		".data.json.swp": true, ".data.json~": true, ".backup": true, ".MANIFEST.swp": true,
+		".data.json.0123456789abcdef": false, ".data.json.0123456789abcdef.outx": false, ".MANIFEST42": false,
+	}
+	for name := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustClose(t, mustOpen(t, dir, nil))
+	for name, stays := range files {
+		if _, err := os.Stat(filepath.Join(dir, name)); (err == nil) != stays {
+			t.Errorf("%s: %v, want it to stay: %v", name, err, stays)
 		}
 	}
 }

@@ -101,6 +101,13 @@ func (c *closed) put(snap snapshot) error {
 	if err != nil {
 		return err
 	}
+	if !c.data.known {
+		// Without MANIFEST, what is put there might be taken for the store's.
+		c.data.own(present, 0)
+		if err := c.data.write(c.data.man); err != nil {
+			return err
+		}
+	}
 	// Before the name moves on: from then on nothing knows whose it was.
 	switch {
 	case present.whose == nobodys:
@@ -117,7 +124,7 @@ func (c *closed) put(snap snapshot) error {
 	if err != nil {
 		return err
 	}
-	temp := c.data.temp(tempPrefix + "restored")
+	temp := c.data.temp(newTempName())
 	if _, _, err := c.data.prepare(temp, data); err != nil {
 		c.fs.remove(temp)
 		return err

@@ -118,6 +118,24 @@ func TestARestoreCanBeUndone(t *testing.T) {
 	}
 }
 
+func TestARestoreNeedsNoManifest(t *testing.T) {
+	p := newPlace(t)
+	s := p.open(t)
+	mustWrite(t, s, "one")
+	checkpoint(t, s)
+	mustWrite(t, s, "two")
+	mustClose(t, s)
+	if err := os.Remove(filepath.Join(p.data, manifestName)); err != nil {
+		t.Fatal(err)
+	}
+	if err := RestoreBefore(p.data, 2, p.options()); err != nil {
+		t.Fatal(err)
+	}
+	s = p.open(t)
+	defer mustClose(t, s)
+	wantLines(t, s, "one")
+}
+
 func TestADamagedBackupIsNotRestored(t *testing.T) {
 	p := newHome(t)
 	s := p.open(t)

@@ -194,5 +194,15 @@ func (s *Store[S, E]) age(now time.Time) error {
 	if err := s.pruneBackups(saved); err != nil {
 		return err
 	}
+	if list, err := s.backups(); err == nil && len(list) == 0 && s.opts.BackupDir != "" {
+		// When nobody writes for so long, data.json would be the only copy.
+		data, err := s.opts.fs.read(s.path(snapshotName))
+		if err == nil {
+			err = s.data.copyBackup(data, saved)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return s.wal.prune(s.prunable(saved)) // again, if it failed after the checkpoint
 }

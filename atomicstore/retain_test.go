@@ -108,10 +108,17 @@ func TestWhatIsOldGoesWithoutWrites(t *testing.T) {
 			t.Errorf("after an hour: %+v", st)
 		}
 		elapse(time.Hour + 2*ageEvery)
+		copies := 0
 		for path, f := range d.entries {
-			if bytes.Contains(f.data, []byte("secret")) || filepath.Dir(path) == "/backups" {
-				t.Errorf("%s is still there", path)
+			if bytes.Contains(f.data, []byte("secret")) {
+				t.Errorf("the secret is still in %s", path)
 			}
+			if filepath.Dir(path) == "/backups" {
+				copies++
+			}
+		}
+		if copies != 1 {
+			t.Errorf("%d files in the backup folder, want one copy of the present state", copies)
 		}
 		youngerThan(t, dir, d, 2*time.Hour+ageEvery)
 		if st := s.Stats(); !st.AgedOut || st.Undoable != 3 {

@@ -179,7 +179,7 @@ func (r *Report) log(c *closed) (*CorruptError, error) {
 			}
 			return b.records(validEvents)
 		}
-		ofSnapshot, reach := uint64(0), c.data.man.seq
+		ofSnapshot, reach := uint64(0), c.data.man.reach()
 		if r.Snapshot.Whose != operators.String() && r.Snapshot.Error == "" {
 			ofSnapshot = r.Snapshot.Seq
 		}
