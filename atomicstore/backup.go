@@ -15,7 +15,7 @@ type Backup struct {
 	Path  string    `json:"path"`
 	Epoch string    `json:"epoch"` // "" when it cannot be read
 	Seq   uint64    `json:"seq"`   // the last change in it
-	Time  time.Time `json:"time"`  // when it was replaced, UTC
+	Time  time.Time `json:"time"`  // when it became a backup, UTC
 	Size  int64     `json:"size"`  // bytes
 }
 
