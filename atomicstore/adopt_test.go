@@ -282,7 +282,7 @@ func TestAnOperatorsFileIsTakenOverAboveADamagedLog(t *testing.T) {
 
 // TestOpenWaitsForACopyThatIsUnderWay: half a file is there, and grows.
 func TestOpenWaitsForACopyThatIsUnderWay(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	s := p.open(t)
 	mustWrite(t, s, "one")
 	mustClose(t, s)

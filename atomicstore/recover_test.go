@@ -233,7 +233,7 @@ func TestALogThatEndsBeforeTheSnapshotIsDamage(t *testing.T) {
 // TestALogThatLostItsEndIsDamageForAnOlderSnapshotToo: a data.json was made
 // after the change that is missing.
 func TestALogThatLostItsEndIsDamageForAnOlderSnapshotToo(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	s := p.open(t)
 	mustWrite(t, s, "one")
 	checkpoint(t, s)

@@ -119,7 +119,7 @@ func TestARestoreCanBeUndone(t *testing.T) {
 }
 
 func TestARestoreNeedsNoManifest(t *testing.T) {
-	p := newPlace(t)
+	p := newHome(t)
 	s := p.open(t)
 	mustWrite(t, s, "one")
 	checkpoint(t, s)
