@@ -124,12 +124,12 @@ func (c *conn) close(code int, reason string) {
 	c.nudge()
 }
 
-// goodbye ends the connection and says when to come back.
-func (c *conn) goodbye(delay time.Duration) {
-	bye := wireFrame(serverFrame{T: "bye", Delay: delay.Milliseconds(), Reason: "server-shutdown"})
+// goodbye ends the connection and says why, and when to come back.
+func (c *conn) goodbye(delay time.Duration, reason string) {
+	bye := wireFrame(serverFrame{T: "bye", Delay: delay.Milliseconds(), Reason: reason})
 	c.mu.Lock()
 	if c.code == 0 {
-		c.bye, c.code, c.reason = bye, websocket.CloseServiceRestart, "server-shutdown"
+		c.bye, c.code, c.reason = bye, websocket.CloseServiceRestart, reason
 	}
 	c.mu.Unlock()
 	c.nudge()
@@ -392,6 +392,9 @@ func (c *conn) write() {
 		case <-c.wake:
 		case <-heartbeat.C:
 			beat = true
+			if c.identity != nil && !c.identity.Until.IsZero() && time.Now().After(c.identity.Until) {
+				c.goodbye(c.hub.opts.BackoffStart, "expired")
+			}
 		case <-c.ctx.Done():
 			return
 		}
@@ -456,15 +459,15 @@ func (c *conn) collect(b []byte, beat bool) (frames []byte, more bool) {
 		if !s.ready {
 			continue
 		}
-		lost := false
-		if b, s.cursor, lost = s.topic.fill(b, s.cursor, writeLimit); lost {
+		var at uint64
+		var all, lost bool
+		if b, s.cursor, at, all, lost = s.topic.fill(b, s.cursor, writeLimit); lost {
 			// It has fallen out of the history: a fresh start, at its own pace.
 			s.ready = false
-			at := &Position{s.topic.Position().Epoch, s.cursor}
-			c.joining.Go(func() { s.place(at, reasonSlow) })
+			from := &Position{s.topic.Position().Epoch, s.cursor}
+			c.joining.Go(func() { s.place(from, reasonSlow) })
 			continue
 		}
-		at, all := s.topic.reached(s.cursor)
 		if !all {
 			more = true
 		} else if beat && !more {

@@ -64,6 +64,14 @@ type HubOptions struct {
 type Identity struct {
 	User   string   // "" for a stranger
 	Topics []string // the topics it may read; those it asks for besides are denied
+
+	// Login is what Kick finds a connection by, such as a login session. It
+	// never leaves the hub. Optional.
+	Login string
+
+	// Until is when the identity expires: the connection ends with the first
+	// heartbeat after it and is authorized anew. Default: never.
+	Until time.Time
 }
 
 func orDefault[T comparable](v *T, value T) {
@@ -229,7 +237,7 @@ func (h *Hub) serve(ws *websocket.Conn, identity *Identity) {
 	h.mu.Unlock()
 	h.counts.accepted.Add(1)
 	if closing {
-		c.goodbye(h.opts.BackoffStart)
+		c.goodbye(h.opts.BackoffStart, shutdownReason)
 	}
 	c.run()
 	h.mu.Lock()
@@ -244,7 +252,7 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	h.closing = true
 	for c := range h.conns {
-		c.goodbye(h.opts.BackoffStart + rand.N(h.opts.GoodbyeSpread))
+		c.goodbye(h.opts.BackoffStart+rand.N(h.opts.GoodbyeSpread), shutdownReason)
 	}
 	h.mu.Unlock()
 
@@ -266,6 +274,23 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// Kick ends the connections of a login. Their clients come back after
+// BackoffStart and are authorized anew: call it once the login is worth
+// nothing any more. It returns how many there were.
+func (h *Hub) Kick(login string) (kicked int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for c := range h.conns {
+		if login != "" && c.identity != nil && c.identity.Login == login {
+			c.goodbye(h.opts.BackoffStart, "kicked")
+			kicked++
+		}
+	}
+	return kicked
+}
+
+const shutdownReason = "server-shutdown" // of the goodbye, as the old server's event was named
 
 // Health returns nil while the hub does its work, with visitors or without.
 func (h *Hub) Health() error {

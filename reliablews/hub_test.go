@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -597,6 +598,98 @@ func FuzzClientFrame(f *testing.F) {
 		}
 		if _, err := decodeClientFrame(again); err != nil {
 			t.Fatalf("%s was read, %s is not: %v", b, again, err)
+		}
+	})
+}
+
+func TestATruncatedTopicGivesSnapshotsAndGoesOn(t *testing.T) {
+	for _, snapshots := range []bool{true, false} {
+		var topic *Topic
+		inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+			o := &TopicOptions{}
+			if snapshots {
+				o.Snapshot = snapshotAt(&topic)
+			}
+			topic = mustTopic(t, h, "feed", Position{"e1", 0}, o)
+			mustPublish(t, topic, 1)
+			there, back := n.connect(t), n.connect(t)
+			there.hello(map[string]*Position{"feed": {"e1", 0}})
+			there.want("msg")
+			synctest.Wait()
+			if err := topic.Truncate(5); err != nil {
+				t.Fatal(err)
+			}
+			if err := topic.Truncate(4); !errors.Is(err, ErrOffset) {
+				t.Errorf("back: %v", err)
+			}
+			back.hello(map[string]*Position{"feed": {"e1", 1}})
+			kind := "gap"
+			if snapshots {
+				kind = "snap"
+			}
+			for _, c := range []*rawClient{there, back} {
+				if f := c.want(kind); f.O != 5 {
+					t.Errorf("got %+v, want a %s at 5", f, kind)
+				}
+			}
+			mustPublish(t, topic, 6)
+			for _, c := range []*rawClient{there, back} {
+				if f := c.want("msg"); f.O != 6 || f.P != 5 {
+					t.Errorf("got %+v, want 6 after 5", f)
+				}
+			}
+		})
+	}
+}
+
+func TestAnIdentityEndsByKickAndByTime(t *testing.T) {
+	var known atomic.Bool
+	known.Store(true)
+	o := &HubOptions{Authorize: func(*http.Request) (Identity, error) {
+		if !known.Load() {
+			return Identity{Topics: []string{"feed"}}, nil
+		}
+		return Identity{User: "eva", Topics: []string{"feed", "staff"}, Login: "L1", Until: time.Now().Add(time.Hour)}, nil
+	}}
+	inBubble(t, o, func(t *testing.T, n *network, h *Hub) {
+		mustTopic(t, h, "feed", Position{"e1", 0}, nil)
+		mustTopic(t, h, "staff", Position{"e1", 0}, nil)
+		var states []State
+		c := NewClient("ws://memory/", &ClientOptions{
+			Topics: map[string]Position{"feed": {"e1", 0}, "staff": {"e1", 0}},
+			Dialer: n.dialer(),
+			OnState: func(s State) {
+				if s.Status == Live {
+					states = append(states, s)
+				}
+			},
+		})
+		stop := runClient(c)
+		defer stop()
+		synctest.Wait()
+		if got := h.Kick("") + h.Kick("L2"); got != 0 {
+			t.Errorf("%d connections of nobody were ended", got)
+		}
+		known.Store(false)
+		if got := h.Kick("L1"); got != 1 {
+			t.Errorf("%d connections were ended, want 1", got)
+		}
+		advance(2 * time.Second)
+		synctest.Wait()
+		if len(states) != 2 || len(states[0].Denied) != 0 || !slices.Equal(states[1].Denied, []string{"staff"}) {
+			t.Errorf("the states were %+v, want a second one without staff", states)
+		}
+
+		known.Store(true)
+		n.cut()
+		advance(2 * time.Second)
+		synctest.Wait()
+		before := len(states)
+		known.Store(false)
+		advance(time.Hour + time.Minute)
+		synctest.Wait()
+		if len(states) != before+1 || !slices.Equal(states[before].Denied, []string{"staff"}) {
+			t.Errorf("after the login has expired the states were %+v", states[before:])
 		}
 	})
 }

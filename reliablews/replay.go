@@ -33,6 +33,11 @@ func (r *replay) add(offset uint64, wire []byte) {
 	r.messages = r.messages[drop:]
 }
 
+// drop forgets every message; those after an offset will be held.
+func (r *replay) drop(offset uint64) {
+	r.messages, r.bytes, r.base = nil, 0, offset
+}
+
 // after returns the messages after an offset. The slice is valid while the
 // lock is held.
 func (r *replay) after(offset uint64) []held {

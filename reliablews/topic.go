@@ -104,6 +104,26 @@ func (t *Topic) Advance(offset uint64) error {
 	return nil
 }
 
+// Truncate moves the topic to an offset and drops its history. It is for a
+// message that cannot be sent, such as one over MaxMessageBytes: subscribers
+// who have less get a snapshot, or are told of a gap. It returns [ErrOffset]
+// as Advance does.
+func (t *Topic) Truncate(offset uint64) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if offset < t.at || offset > maxOffset {
+		return fmt.Errorf("%w: %s is at %d, %d does not follow or is over 2^53-1", ErrOffset, t.name, t.at, offset)
+	}
+	t.replay.drop(offset)
+	t.last = offset
+	t.made = nil
+	t.move(offset)
+	for s := range t.readers {
+		s.conn.nudge()
+	}
+	return nil
+}
+
 func (t *Topic) move(offset uint64) {
 	t.at = offset
 	if t.moved != nil {
@@ -113,12 +133,14 @@ func (t *Topic) move(offset uint64) {
 }
 
 // fill appends the messages after the cursor to b until it has limit bytes. It
-// returns the cursor after them, and lost when the cursor fell out of history.
-func (t *Topic) fill(b []byte, cursor uint64, limit int) (filled []byte, moved uint64, lost bool) {
+// returns the cursor after them; when that was all, how far the topic is, found
+// out under the same lock, or a heartbeat could be kept back for a message that
+// came in between; and lost when the cursor fell out of history.
+func (t *Topic) fill(b []byte, cursor uint64, limit int) (filled []byte, moved, at uint64, all, lost bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if cursor < t.replay.base {
-		return b, cursor, true
+		return b, cursor, 0, false, true
 	}
 	sent := uint64(0)
 	for _, m := range t.replay.after(cursor) {
@@ -130,15 +152,7 @@ func (t *Topic) fill(b []byte, cursor uint64, limit int) (filled []byte, moved u
 		sent++
 	}
 	t.hub.counts.delivered.Add(sent)
-	return b, cursor, false
-}
-
-// reached returns how far a reader whose cursor has passed every message is,
-// and false for one that has not.
-func (t *Topic) reached(cursor uint64) (at uint64, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return max(t.at, cursor), cursor >= t.last
+	return b, cursor, max(t.at, cursor), cursor >= t.last, false
 }
 
 // begin decides where a subscriber at a position starts: it is resumed at its
