@@ -215,6 +215,11 @@ func (d *Dir) store(ctx context.Context, photo *Photo, clean io.ReadSeeker) erro
 		return err
 	case there.Size() == photo.Bytes:
 		d.counts.again.Add(1)
+		// A deletion that failed half-way has left a tombstone: the next OpenDir
+		// would finish it, under an entry that names this photo again.
+		if err := d.unbury(photo.ID); err != nil {
+			return err
+		}
 		// The grace time of Sweep starts anew.
 		return d.root.Chtimes(photo.ID.file(), time.Time{}, photo.AcceptedAt)
 	}

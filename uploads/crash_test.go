@@ -223,3 +223,39 @@ func TestTheOrderOnDisk(t *testing.T) {
 		rest = rest[at[1]:]
 	}
 }
+
+// TestAPhotoSentAgainAfterADeletionThatFailedStays: the tombstone of the
+// deletion must not take it at the next start.
+func TestAPhotoSentAgainAfterADeletionThatFailedStays(t *testing.T) {
+	o := &uploads.Options{}
+	broken := false
+	o.OnStep(func(name string) error {
+		if broken && name == "erase" {
+			return errors.New("the disk says no")
+		}
+		return nil
+	})
+	path := filepath.Join(t.TempDir(), "uploads")
+	d, err := uploads.OpenDir(path, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	photo := jpegOf(quarters(64, 48))
+	p := accept(t, d, photo)
+	broken = true
+	if err := d.Delete(p.ID); err == nil {
+		t.Fatal("the deletion did not fail")
+	}
+	broken = false
+	accept(t, d, photo)
+	if err := d.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = uploads.OpenDir(path, nil); err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, err := d.Stat(p.ID); err != nil {
+		t.Errorf("the photo that was accepted again: %v", err)
+	}
+}
