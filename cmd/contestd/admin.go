@@ -42,9 +42,11 @@ func (a *app) logIn(w http.ResponseWriter, r *http.Request) error {
 
 // logOut answers POST /api/logout. Logging out twice is no mistake.
 func (a *app) logOut(w http.ResponseWriter, r *http.Request) error {
+	login := a.sessions.login(r)
 	if err := a.sessions.logOut(r.Context(), r); err != nil {
 		return err
 	}
+	a.hub.Kick(login) // other tabs of the same login hear nothing more for organisers
 	return writeJSON(w, http.StatusOK, map[string]any{"success": true})
 }
 

@@ -25,6 +25,7 @@ type openPage struct {
 	snapshots int
 	gaps      int
 	status    reliablews.Status
+	denied    []string      // topics, when it was last live
 	changed   chan struct{} // closed at the next change
 }
 
@@ -57,7 +58,7 @@ func (s *server) follow(topic string, from reliablews.Position, header http.Head
 		},
 		OnSnapshot: func(reliablews.Snapshot) { note(func() { p.snapshots++ }) },
 		OnGap:      func(reliablews.Gap) { note(func() { p.gaps++ }) },
-		OnState:    func(st reliablews.State) { note(func() { p.status = st.Status }) },
+		OnState:    func(st reliablews.State) { note(func() { p.status, p.denied = st.Status, st.Denied }) },
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})

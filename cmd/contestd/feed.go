@@ -59,7 +59,7 @@ func openFeed(ctx context.Context, store *atomicstore.Store[*contest.State, cont
 	}
 	for _, change := range missed {
 		if err := f.publish(change); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("publish change %d: %w", change.Seq, err)
 		}
 	}
 
@@ -110,19 +110,46 @@ func (f *feed) reach(ctx context.Context, from, to atomicstore.Position) (missed
 // follow publishes every change until ctx ends.
 func (f *feed) follow(ctx context.Context) {
 	defer close(f.done)
+	for {
+		err := f.publishAll(ctx)
+		var gone *atomicstore.TruncatedError
+		if errors.As(err, &gone) {
+			f.log.Warn("live updates fell behind the log; pages get a snapshot", "at", f.at, "oldest", gone.First)
+			err = f.skip()
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			err = fmt.Errorf("follow the log after %s: %w", f.at, err)
+			f.dead.Store(&err)
+			f.log.Error("live updates have stopped; restart the server to resume them", "error", err)
+			return
+		}
+	}
+}
+
+// publishAll publishes the changes after the present position. It returns when
+// they cannot be read or published, or when ctx ends.
+func (f *feed) publishAll(ctx context.Context) error {
 	for change, err := range f.store.Changes(ctx, f.at) {
 		if err == nil {
 			err = f.publish(change)
 		}
 		if err != nil {
-			if ctx.Err() == nil {
-				err = fmt.Errorf("follow the log after %s: %w", f.at, err)
-				f.dead.Store(&err)
-				f.log.Error("live updates have stopped; restart the server to resume them", "error", err)
-			}
-			return
+			return err
 		}
 	}
+	return ctx.Err()
+}
+
+// skip goes on from the present state when the changes before it are not held
+// any more.
+func (f *feed) skip() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.state, f.at = f.store.State()
+	return errors.Join(f.public.Truncate(f.at.Seq), f.staff.Truncate(f.at.Seq))
 }
 
 func (f *feed) publish(change atomicstore.Change[contest.Event]) error {
@@ -150,7 +177,13 @@ func send(topic *reliablews.Topic, offset uint64, messages []contest.Message) er
 	if len(messages) == 0 {
 		return topic.Advance(offset)
 	}
-	return topic.Publish(offset, messages)
+	err := topic.Publish(offset, messages)
+	if errors.Is(err, reliablews.ErrMessageTooLarge) {
+		// A category that comes back with thousands of entries, say: pages get
+		// a snapshot instead.
+		return topic.Truncate(offset)
+	}
+	return err
 }
 
 // snapshot returns the hub's hook for late comers: the view of the state that

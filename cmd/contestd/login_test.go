@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/contestkit/contestkit/reliablews"
 )
 
 func TestLoginAndLogout(t *testing.T) {
@@ -76,23 +80,41 @@ func TestGuessingIsSlowedDownAndOthersAreNot(t *testing.T) {
 			t.Errorf("the right password behind the same address: %v, %v after %s", ok, err, time.Since(began))
 		}
 
-		// A flood is cut off, and forgotten later.
+		// A flood is cut off, the right password among it is not, and all is
+		// forgotten later.
 		ctx, cancel := context.WithCancel(t.Context())
-		for range attemptsAtOnce {
-			go th.try(ctx, "flood", func() (bool, error) { <-ctx.Done(); return false, ctx.Err() })
+		for range freeFailures + delayedAtOnce {
+			go th.try(ctx, "flood", wrong)
 		}
 		synctest.Wait()
 		var p *problem
-		if _, err := th.try(ctx, "flood", right); !errors.As(err, &p) || p.Status != http.StatusTooManyRequests {
+		if _, err := th.try(ctx, "flood", wrong); !errors.As(err, &p) || p.Status != http.StatusTooManyRequests {
 			t.Errorf("one too many got %v", err)
+		}
+		if ok, err := th.try(ctx, "flood", right); !ok || err != nil {
+			t.Errorf("the right password in a flood got %v, %v", ok, err)
 		}
 		cancel()
 		synctest.Wait()
 		<-time.After(time.Hour)
-		th.try(t.Context(), "other", right)
-		if n := len(th.addresses); n != 0 {
+		th.try(t.Context(), "other", wrong)
+		<-time.After(time.Hour)
+		th.try(t.Context(), "another", wrong)
+		if n := len(th.addresses); n > 2 {
 			t.Errorf("%d addresses are remembered for ever", n)
 		}
+
+		// Nor is memory without bound while the hash is slow.
+		slow, stop := context.WithCancel(t.Context())
+		for range hashesWaiting {
+			go th.try(slow, "slow", func() (bool, error) { <-slow.Done(); return false, slow.Err() })
+		}
+		synctest.Wait()
+		if _, err := th.try(slow, "slow", right); !errors.As(err, &p) {
+			t.Errorf("more than may wait for a hash got %v", err)
+		}
+		stop()
+		synctest.Wait()
 	})
 }
 
@@ -137,4 +159,29 @@ func TestSessionsExpireAndAreSweptOut(t *testing.T) {
 			t.Error("a deleted session is found")
 		}
 	})
+}
+
+// TestALogoutEndsTheOrganisersStream looks at another tab of the same login.
+func TestALogoutEndsTheOrganisersStream(t *testing.T) {
+	s := startServer(t, t.TempDir(), 0)
+	first, second := s.organiser(), s.organiser() // two logins of one user
+	site, _ := url.Parse(s.url("/"))              // a constant that parses
+	cookie := func(v *visitor) http.Header {
+		return http.Header{"Cookie": {v.Jar.Cookies(site)[0].String()}}
+	}
+	at := first.position()
+	tab := s.follow("staff", at, cookie(first))
+	other := s.follow("staff", at, cookie(second))
+	for _, p := range []*openPage{tab, other} {
+		p.wait(t, "live", func(p *openPage) bool { return p.status == reliablews.Live })
+	}
+	if a := first.post("/api/logout", map[string]any{}); a.Status != http.StatusOK {
+		t.Fatal(a)
+	}
+	tab.wait(t, "denied", func(p *openPage) bool { return slices.Equal(p.denied, []string{"staff"}) })
+	s.visitor().mustSubmit(newEntry("one"), jpegPhoto(t, 1))
+	other.wait(t, "the entry", func(p *openPage) bool { return slices.Contains(p.events, "entryAdded one") })
+	if heard := tab.heard(); len(heard) != 0 {
+		t.Errorf("after the logout came %q", heard)
+	}
 }

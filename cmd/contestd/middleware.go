@@ -86,11 +86,20 @@ func (a *app) withCounts(next http.Handler) http.Handler {
 	})
 }
 
+const bodyTimeout = 30 * time.Second
+
 // withDeadline ends the reading of bodies that trickle in. Handlers that
 // expect photos set a longer one.
-func withDeadline(next http.Handler) http.Handler {
+//
+// A request without a body gets none: net/http reads on behind it, to notice
+// that the client has gone, and a deadline that passed there would cancel this
+// request and every later one of its connection (go1.26, backgroundRead). With
+// a body it lifts the deadline itself before it does so.
+func withDeadline(next http.Handler, timeout time.Duration) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.NewResponseController(w).SetReadDeadline(time.Now().Add(30 * time.Second))
+		if r.Body != nil && r.Body != http.NoBody {
+			http.NewResponseController(w).SetReadDeadline(time.Now().Add(timeout))
+		}
 		next.ServeHTTP(w, r)
 	})
 }

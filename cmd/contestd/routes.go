@@ -79,7 +79,7 @@ func (a *app) handler() http.Handler {
 
 	var h http.Handler = mux
 	h = http.NewCrossOriginProtection().Handler(h)
-	h = withDeadline(h)
+	h = withDeadline(h, bodyTimeout)
 	h = a.withHeaders(h)
 	h = a.withRecovery(h)
 	h = a.withCounts(h)
@@ -136,11 +136,11 @@ func (a *app) staffOnly(next func(http.ResponseWriter, *http.Request) error) fun
 
 // authorize says which topics a socket may read.
 func (a *app) authorize(r *http.Request) (reliablews.Identity, error) {
-	user, err := a.sessions.socketUser(r)
+	user, login, until, err := a.sessions.socketLogin(r)
 	if err != nil {
 		return reliablews.Identity{}, err
 	}
-	id := reliablews.Identity{User: user, Topics: []string{publicTopic}}
+	id := reliablews.Identity{User: user, Topics: []string{publicTopic}, Login: login, Until: until}
 	if user != "" {
 		id.Topics = append(id.Topics, staffTopic)
 	}

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"net/http"
 	"time"
 
@@ -67,19 +69,34 @@ func (s *sessions) user(r *http.Request) string {
 	return s.manager(r).GetString(r.Context(), "user")
 }
 
-// socketUser is user for a request that did not come through wrap: a WebSocket
-// has no answer that a session could be saved with.
-func (s *sessions) socketUser(r *http.Request) (string, error) {
+// socketLogin is who is logged in by a request that did not come through wrap:
+// a WebSocket has no answer that a session could be saved with. The user is ""
+// for a stranger, until is when the session ends.
+func (s *sessions) socketLogin(r *http.Request) (user, login string, until time.Time, err error) {
 	m := s.manager(r)
 	cookie, err := r.Cookie(m.Cookie.Name)
 	if err != nil {
-		return "", nil // no cookie: a stranger
+		return "", "", until, nil // no cookie: a stranger
 	}
 	ctx, err := m.Load(r.Context(), cookie.Value)
 	if err != nil {
-		return "", err
+		return "", "", until, err
 	}
-	return m.GetString(ctx, "user"), nil
+	if user = m.GetString(ctx, "user"); user == "" {
+		return "", "", until, nil
+	}
+	return user, loginName(cookie.Value), m.Deadline(ctx), nil
+}
+
+// loginName names a session without being good for one.
+func loginName(token string) string {
+	sum := sha256.Sum256([]byte(token))
+	return hex.EncodeToString(sum[:16])
+}
+
+// login names the session of a request that came through wrap.
+func (s *sessions) login(r *http.Request) string {
+	return loginName(s.manager(r).Token(r.Context()))
 }
 
 // logIn starts a session under a new token, so that a token planted before the

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"maps"
 	"net"
@@ -144,5 +145,38 @@ func TestACutUploadLeavesNothing(t *testing.T) {
 	}
 	if photos := photosOnDisk(t, s.dir); len(photos) != 0 {
 		t.Errorf("a cut upload left %v", photos)
+	}
+}
+
+// TestARefusalIsReadBehindALargePhoto: the entry is refused before its photo
+// has arrived, and the phone, which sends it all before it reads, is told why.
+func TestARefusalIsReadBehindALargePhoto(t *testing.T) {
+	s := startServer(t, t.TempDir(), 0)
+	v := s.visitor()
+	e := newEntry("one")
+	e["phone"] = ""
+	large := append(jpegPhoto(t, 1), make([]byte, 9<<20)...)
+	contentType, body := e.form(large)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(s.url(""), "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	r, _ := http.NewRequest("POST", s.url("/api/submit"), bytes.NewReader(body)) // a constant that parses
+	r.Header.Set("Content-Type", contentType)
+	if err := r.Write(conn); err != nil {
+		t.Fatalf("the server stopped listening: %v", err)
+	}
+	conn.SetReadDeadline(time.Now().Add(time.Minute))
+	resp, err := http.ReadResponse(bufio.NewReader(conn), r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("got %s, want 400", resp.Status)
+	}
+	if ids := v.feedIDs("best"); len(ids) != 0 {
+		t.Errorf("the feed has %v", ids)
 	}
 }
