@@ -102,19 +102,23 @@ func TestAFeedThatFellBehindGoesOn(t *testing.T) {
 	}
 	defer f.close()
 
+	// Large changes: the feed reads ahead of what it has published by so many
+	// changes or bytes, and must be behind with all of that.
 	update := func(n int) {
 		t.Helper()
+		var list []contest.CategoryInput
+		for i := range contest.MaxCategories {
+			list = append(list, contest.CategoryInput{ID: contest.CategoryID(fmt.Sprint("c", i)), Name: fmt.Sprintf("%070d", n)})
+		}
 		if _, err := store.Update(t.Context(), func(s *contest.State) ([]contest.Event, error) {
-			return s.SetCategories(contest.SetCategories{
-				Meta:       contest.Meta{By: "a", At: time.Now(), Request: contest.RequestID(fmt.Sprint(n))},
-				Categories: []contest.CategoryInput{{ID: "one", Name: fmt.Sprint("Number ", n)}},
-			})
+			return s.SetCategories(contest.SetCategories{Meta: contest.Meta{By: "a", At: time.Now(), Request: contest.RequestID(fmt.Sprint(n))}, Categories: list})
 		}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	held := func() bool {
-		for _, err := range store.Changes(t.Context(), f.at) {
+		ahead := atomicstore.Position{Epoch: f.at.Epoch, Seq: f.at.Seq + 500}
+		for _, err := range store.Changes(t.Context(), ahead) {
 			var gone *atomicstore.TruncatedError
 			return !errors.As(err, &gone)
 		}
@@ -122,7 +126,7 @@ func TestAFeedThatFellBehindGoesOn(t *testing.T) {
 	}
 	f.mu.Lock() // publishing waits
 	n := 0
-	for ; n < 200 || held(); n++ {
+	for ; n < 600 || held(); n++ {
 		update(n)
 		if n%100 == 99 {
 			if err := store.Checkpoint(t.Context()); err != nil {
@@ -147,7 +151,7 @@ func TestAFeedThatFellBehindGoesOn(t *testing.T) {
 	if !strings.Contains(said.String(), "fell behind") {
 		t.Error("the feed did not fall behind: this test shows nothing")
 	}
-	if got := contest.PublicCategories(f.state); got[0].Name != fmt.Sprint("Number ", n+9) {
+	if got := contest.PublicCategories(f.state); got[0].Name != fmt.Sprintf("%070d", n+9) {
 		t.Errorf("the feed shows %v", got)
 	}
 }
