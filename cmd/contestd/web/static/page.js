@@ -156,15 +156,10 @@ export function showFaults(form, faults) {
   return known.size === faults.length;
 }
 
-// Dark by default, light where the system asks for it, and what the visitor
-// chose over both.
+// Dark, whatever the system asks for: the hall is. Light is for who chooses it.
 const theme = $("theme");
-const light = matchMedia("(prefers-color-scheme: light)");
 
-function isLight() {
-  const chosen = document.documentElement.dataset.theme;
-  return chosen ? chosen === "light" : light.matches;
-}
+const isLight = () => document.documentElement.dataset.theme === "light";
 
 function nameTheme() {
   theme.textContent = isLight() ? "Dark theme" : "Light theme";
@@ -181,5 +176,4 @@ theme.addEventListener("click", () => {
   }
   nameTheme();
 });
-light.addEventListener("change", nameTheme);
 nameTheme();

@@ -1,9 +1,8 @@
 // Runs before the page is painted, so that the chosen theme does not flash in.
 (() => {
   try {
-    const theme = localStorage.getItem("theme");
-    if (theme === "dark" || theme === "light") document.documentElement.dataset.theme = theme;
+    if (localStorage.getItem("theme") === "light") document.documentElement.dataset.theme = "light";
   } catch {
-    // Storage may be forbidden: the system's theme is shown.
+    // Storage may be forbidden: then it is dark.
   }
 })();
