@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -49,14 +48,8 @@ func TestClientNoticesASilentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := new(network)
 		connections := 0
-		stop := n.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stop := n.serve(acted(func(ws *websocket.Conn) {
 			connections++
-			up := websocket.Upgrader{Subprotocols: []string{Subprotocol}}
-			ws, err := up.Upgrade(w, r, nil)
-			if err != nil {
-				return
-			}
-			defer ws.Close()
 			ws.WriteJSON(serverFrame{T: "welcome", Heartbeat: 30_000, Timeout: 45_000})
 			for {
 				if _, _, err := ws.ReadMessage(); err != nil {
@@ -155,14 +148,8 @@ func TestClientDoesNotWaitForACloseThatNeverComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := new(network)
 		connections := 0
-		stop := n.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		stop := n.serve(acted(func(ws *websocket.Conn) {
 			connections++
-			up := websocket.Upgrader{Subprotocols: []string{Subprotocol}}
-			ws, err := up.Upgrade(w, r, nil)
-			if err != nil {
-				return
-			}
-			defer ws.Close()
 			ws.ReadMessage() // the hello
 			ws.WriteJSON(serverFrame{T: "welcome", Heartbeat: 30_000, Timeout: 45_000})
 			ws.WriteJSON(serverFrame{T: "bye", Delay: 1000})
@@ -183,14 +170,10 @@ func TestClientStaysAwayWhenRefused(t *testing.T) {
 	for _, code := range []int{CloseProtocol, CloseForbidden, websocket.ClosePolicyViolation} {
 		synctest.Test(t, func(t *testing.T) {
 			n := new(network)
-			stop := n.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				up := websocket.Upgrader{Subprotocols: []string{Subprotocol}}
-				if ws, err := up.Upgrade(w, r, nil); err == nil {
-					ws.ReadMessage() // the hello
-					ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "go away"), time.Now().Add(time.Second))
-					ws.ReadMessage() // its close frame
-					ws.Close()
-				}
+			stop := n.serve(acted(func(ws *websocket.Conn) {
+				ws.ReadMessage() // the hello
+				ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, "go away"), time.Now().Add(time.Second))
+				ws.ReadMessage() // its close frame
 			}))
 			err := NewClient("ws://memory/", &ClientOptions{Dialer: n.dialer()}).Run(t.Context())
 			var refused *RefusedError

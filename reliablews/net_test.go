@@ -99,6 +99,19 @@ func (n *network) dialer() *websocket.Dialer {
 	return &websocket.Dialer{NetDialContext: n.dial}
 }
 
+// acted is a server that plays a part on each connection instead of a hub.
+func acted(play func(ws *websocket.Conn)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		up := websocket.Upgrader{Subprotocols: []string{Subprotocol}}
+		ws, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return // Upgrade has answered
+		}
+		defer ws.Close()
+		play(ws)
+	})
+}
+
 // connect opens a connection without a client behind it.
 func (n *network) connect(t testing.TB) *rawClient {
 	t.Helper()

@@ -78,15 +78,13 @@ func (t *Topic) Publish(offset uint64, data any) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if offset <= t.at || offset > maxOffset {
-		return fmt.Errorf("%w: %s is at %d, %d does not follow or is over 2^53-1", ErrOffset, t.name, t.at, offset)
+		return t.refuse(offset)
 	}
 	t.replay.add(offset, wireMessage(t.name, offset, t.last, encoded))
 	t.last = offset
 	t.made = nil
 	t.move(offset)
-	for s := range t.readers {
-		s.conn.nudge()
-	}
+	t.wake()
 	t.hub.counts.published.Add(1)
 	return nil
 }
@@ -98,7 +96,7 @@ func (t *Topic) Advance(offset uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if offset < t.at || offset > maxOffset {
-		return fmt.Errorf("%w: %s is at %d, %d does not follow or is over 2^53-1", ErrOffset, t.name, t.at, offset)
+		return t.refuse(offset)
 	}
 	t.move(offset)
 	return nil
@@ -112,16 +110,25 @@ func (t *Topic) Truncate(offset uint64) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if offset < t.at || offset > maxOffset {
-		return fmt.Errorf("%w: %s is at %d, %d does not follow or is over 2^53-1", ErrOffset, t.name, t.at, offset)
+		return t.refuse(offset)
 	}
 	t.replay.drop(offset)
 	t.last = offset
 	t.made = nil
 	t.move(offset)
+	t.wake()
+	return nil
+}
+
+func (t *Topic) refuse(offset uint64) error {
+	return fmt.Errorf("%w: %s is at %d, %d does not follow or is over 2^53-1", ErrOffset, t.name, t.at, offset)
+}
+
+// wake makes every reader look for what is new.
+func (t *Topic) wake() {
 	for s := range t.readers {
 		s.conn.nudge()
 	}
-	return nil
 }
 
 func (t *Topic) move(offset uint64) {

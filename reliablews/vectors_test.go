@@ -2,7 +2,6 @@ package reliablews
 
 import (
 	"encoding/json"
-	"net/http"
 	"os"
 	"reflect"
 	"slices"
@@ -56,14 +55,7 @@ func TestClientFollowsTheVectors(t *testing.T) {
 				n, l := new(network), newListener()
 				connections := 0
 				var sent []clientFrame
-				stop := n.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-					up := websocket.Upgrader{Subprotocols: []string{Subprotocol}}
-					ws, err := up.Upgrade(w, r, nil)
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					defer ws.Close()
+				stop := n.serve(acted(func(ws *websocket.Conn) {
 					if connections++; connections > 1 {
 						return
 					}
