@@ -1,6 +1,37 @@
 // What a page gives the client, as a test wants it: a clock that stands still,
 // sockets that do what they are told, a document that can be hidden.
 
+import "./node18.mjs";
+
+/**
+ * A clock that stands still until it is told to tick. It is not the one of
+ * node:test, which Debian 12 does not have yet.
+ * @param {import("node:test").TestContext} t
+ * @param {number} now milliseconds since 1970
+ */
+function stoppedClock(t, now) {
+  const timers = new Map();
+  let last = 0;
+  t.mock.method(Date, "now", () => now);
+  t.mock.method(globalThis, "setTimeout", (f, ms = 0) => {
+    timers.set(++last, { at: now + Math.max(1, ms), f });
+    return last;
+  });
+  t.mock.method(globalThis, "clearTimeout", (id) => void timers.delete(id));
+  return (ms) => {
+    const end = now + ms;
+    for (;;) {
+      // The earliest, and of those at one time the one that was set first.
+      const [id, timer] = [...timers].reduce((a, b) => (b[1].at < a[1].at ? b : a), [0, { at: Infinity, f: null }]);
+      if (timer.at > end) break;
+      timers.delete(id);
+      now = timer.at;
+      timer.f();
+    }
+    now = end;
+  };
+}
+
 /** A socket that never does anything by itself; not even close() ends it. */
 class FakeWebSocket extends EventTarget {
   sent = [];
@@ -42,7 +73,7 @@ class FakeWebSocket extends EventTarget {
  * @param {import("node:test").TestContext} t
  */
 export function browser(t) {
-  t.mock.timers.enable({ apis: ["setTimeout", "Date"], now: 1795543200000 });
+  const tick = stoppedClock(t, 1795543200000);
   const random = t.mock.method(Math, "random", () => 0.5);
   const window = new EventTarget();
   const document = new EventTarget();
@@ -65,7 +96,7 @@ export function browser(t) {
         sockets.push(this);
       }
     },
-    tick: (ms) => t.mock.timers.tick(ms),
+    tick,
     setRandom: (value) => random.mock.mockImplementation(() => value),
     window: (type) => window.dispatchEvent(new Event(type)),
     document: (type) => document.dispatchEvent(new Event(type)),

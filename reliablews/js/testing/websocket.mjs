@@ -1,3 +1,5 @@
+import "./node18.mjs";
+
 import { createHash, randomBytes } from "node:crypto";
 import { request } from "node:http";
 
