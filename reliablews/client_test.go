@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,9 +48,9 @@ func TestClientComesBackAfterACutAndMissesNothing(t *testing.T) {
 func TestClientNoticesASilentConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := new(network)
-		connections := 0
+		var connections atomic.Int32
 		stop := n.serve(acted(func(ws *websocket.Conn) {
-			connections++
+			connections.Add(1)
 			ws.WriteJSON(serverFrame{T: "welcome", Heartbeat: 30_000, Timeout: 45_000})
 			for {
 				if _, _, err := ws.ReadMessage(); err != nil {
@@ -67,8 +68,8 @@ func TestClientNoticesASilentConnection(t *testing.T) {
 		stopClient := runClient(c)
 		advance(50 * time.Second)
 		synctest.Wait()
-		if waited != 45*time.Second || connections != 2 {
-			t.Errorf("the silent connection was given up after %s, connections: %d; want 45s and 2", waited, connections)
+		if waited != 45*time.Second || connections.Load() != 2 {
+			t.Errorf("the silent connection was given up after %s, connections: %d; want 45s and 2", waited, connections.Load())
 		}
 		stopClient()
 		stop()
@@ -147,9 +148,9 @@ func TestClientObeysTheGoodbye(t *testing.T) {
 func TestClientDoesNotWaitForACloseThatNeverComes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := new(network)
-		connections := 0
+		var connections atomic.Int32
 		stop := n.serve(acted(func(ws *websocket.Conn) {
-			connections++
+			connections.Add(1)
 			ws.ReadMessage() // the hello
 			ws.WriteJSON(serverFrame{T: "welcome", Heartbeat: 30_000, Timeout: 45_000})
 			ws.WriteJSON(serverFrame{T: "bye", Delay: 1000})
@@ -158,8 +159,8 @@ func TestClientDoesNotWaitForACloseThatNeverComes(t *testing.T) {
 		stopClient := runClient(NewClient("ws://memory/", &ClientOptions{Dialer: n.dialer()}))
 		advance(goodbyeTimeout + time.Second + time.Millisecond)
 		synctest.Wait()
-		if connections != 2 {
-			t.Errorf("%d connections, want a second one 5 s and the delay after the goodbye", connections)
+		if connections.Load() != 2 {
+			t.Errorf("%d connections, want a second one 5 s and the delay after the goodbye", connections.Load())
 		}
 		stopClient()
 		stop()

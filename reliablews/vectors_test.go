@@ -5,6 +5,7 @@ import (
 	"os"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -53,10 +54,10 @@ func TestClientFollowsTheVectors(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n, l := new(network), newListener()
-				connections := 0
+				var connections atomic.Int32
 				var sent []clientFrame
 				stop := n.serve(acted(func(ws *websocket.Conn) {
-					if connections++; connections > 1 {
+					if connections.Add(1) > 1 {
 						return
 					}
 					var hello clientFrame
@@ -97,8 +98,8 @@ func TestClientFollowsTheVectors(t *testing.T) {
 				}
 				advance(stableAfter)
 				synctest.Wait()
-				if again := connections > 1; again != v.Reconnects {
-					t.Errorf("connected %d times, want again: %v", connections, v.Reconnects)
+				if again := connections.Load() > 1; again != v.Reconnects {
+					t.Errorf("connected %d times, want again: %v", connections.Load(), v.Reconnects)
 				}
 				stopClient()
 				stop()
