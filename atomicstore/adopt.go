@@ -36,7 +36,7 @@ func (s *Store[S, E]) adopt(initial S, present contents) error {
 	if err != nil {
 		return fmt.Errorf("take over the %s that was put there: %w", snapshotName, err)
 	}
-	found, err := scan(s.opts.fs, s.wal.dir, 0, 0)
+	found, err := scan(s.opts.FS, s.wal.dir, 0, 0)
 	if err != nil {
 		s.opts.Logger.Warn("the log is damaged and is set aside with the damage, since another data.json was put there", "error", err)
 	} else if len(found.segments) > 0 {
@@ -63,7 +63,7 @@ func (s *Store[S, E]) adopt(initial S, present contents) error {
 
 // readPut reads what is in data.json.
 func (s *Store[S, E]) readPut() (state S, seq uint64, err error) {
-	data, err := s.opts.fs.read(s.path(snapshotName))
+	data, err := s.opts.FS.Read(s.path(snapshotName))
 	if err != nil {
 		return state, 0, err
 	}
@@ -202,13 +202,13 @@ func (s *Store[S, E]) highest() (uint64, error) {
 	for _, b := range list {
 		highest = max(highest, believable(b.Seq))
 	}
-	names, err := s.opts.fs.names(s.wal.dir)
+	names, err := s.opts.FS.Names(s.wal.dir)
 	if err != nil {
 		return 0, err
 	}
 	for _, name := range names {
 		if _, first, ok := parseSegmentName(name); ok {
-			data, err := s.opts.fs.read(filepath.Join(s.wal.dir, name))
+			data, err := s.opts.FS.Read(filepath.Join(s.wal.dir, name))
 			if err != nil {
 				return 0, err
 			}
@@ -240,7 +240,7 @@ func lastIn(data []byte) (last uint64) {
 
 // setLogAside moves every segment away.
 func (s *Store[S, E]) setLogAside() error {
-	names, err := s.opts.fs.names(s.wal.dir)
+	names, err := s.opts.FS.Names(s.wal.dir)
 	if err != nil {
 		return err
 	}
@@ -255,5 +255,5 @@ func (s *Store[S, E]) setLogAside() error {
 	if len(names) == 0 {
 		return nil
 	}
-	return s.opts.fs.syncDir(s.wal.dir)
+	return s.opts.FS.SyncDir(s.wal.dir)
 }

@@ -12,6 +12,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // home is a store with a backup folder beside it, on a real disk.
@@ -41,7 +44,7 @@ func (p home) put(t testing.TB, content string) {
 // aside returns the names of what was set aside.
 func (p home) aside(t testing.TB) (what []string) {
 	t.Helper()
-	names, err := disk{}.names(p.backups)
+	names, err := vfs.Disk{}.Names(p.backups)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,7 +130,7 @@ func TestTheGuidesRestoreRestores(t *testing.T) {
 // newestWith returns the newest backup that has a line.
 func newestWith(t testing.TB, p home, line string) (found []byte) {
 	t.Helper()
-	list, err := listBackups(disk{}, p.backups)
+	list, err := listBackups(vfs.Disk{}, p.backups)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -312,16 +315,16 @@ func TestOpenWaitsForACopyThatIsUnderWay(t *testing.T) {
 func TestRotInTheSnapshotIsNoOperator(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		d := newSimDisk()
-		o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", fs: d}
+		d := crashfs.New()
+		o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", seam: seam{FS: d}}
 		s := mustOpen(t, dir, o)
 		mustWrite(t, s, "one")
 		checkpoint(t, s)
 		at := mustWrite(t, s, "two", "three")
 		mustClose(t, s)
-		f := d.entries[filepath.Join(dir, snapshotName)]
-		i := bytes.Index(f.data, []byte("two"))
-		f.data[i], f.synced[i] = 'T', 'T'
+		f := d.Entries[filepath.Join(dir, snapshotName)]
+		i := bytes.Index(f.Data, []byte("two"))
+		f.Data[i], f.Synced[i] = 'T', 'T'
 		s = mustOpen(t, dir, o)
 		wantLines(t, s, "one", "two", "three")
 		if _, again := s.State(); again != at {
@@ -364,11 +367,11 @@ func TestUpdatesStopOnceTheDataFileIsReplaced(t *testing.T) {
 	for _, byRename := range []bool{false, true} {
 		dir := t.TempDir()
 		synctest.Test(t, func(t *testing.T) {
-			d := newSimDisk()
-			o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", fs: d}
+			d := crashfs.New()
+			o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", seam: seam{FS: d}}
 			s := mustOpen(t, dir, o)
 			mustWrite(t, s, "one")
-			d.put(filepath.Join(dir, snapshotName), byRename, `{"lines": ["his"]}`)
+			d.Put(filepath.Join(dir, snapshotName), byRename, `{"lines": ["his"]}`)
 			elapse(2 * watchEvery)
 			if _, err := write(s, "two"); !errors.Is(err, ErrReplaced) || errors.Is(err, ErrFailed) {
 				t.Errorf("got %v, want ErrReplaced", err)
@@ -417,20 +420,20 @@ func TestAnOperatorRacesCheckpoints(t *testing.T) {
 }
 
 func race(t *testing.T, dir string, n, crash int, byRename, noExchange bool) {
-	d := newSimDisk()
-	d.noExchange = noExchange
+	d := crashfs.New()
+	d.NoExchange = noExchange
 	path := filepath.Join(dir, snapshotName)
 	was, put := false, false
-	d.before = func(op int) {
+	d.Before = func(op int) {
 		if op != n {
 			return
 		}
 		put = true
-		_, was = d.entries[path]
-		d.putLocked(path, byRename, `{"lines": ["his"]}`)
+		_, was = d.Entries[path]
+		d.PutLocked(path, byRename, `{"lines": ["his"]}`)
 	}
 	if crash > 0 {
-		d.crashAt = n + crash
+		d.CrashAt = n + crash
 	}
 	h := workload(t, dir, d)
 	if !put {
@@ -438,9 +441,9 @@ func race(t *testing.T, dir string, n, crash int, byRename, noExchange bool) {
 	}
 	left := d
 	if crash > 0 {
-		left = d.afterCrash(keepSome(uint64(n*31 + crash)))
+		left = d.AfterCrash(crashfs.KeepSome(uint64(n*31 + crash)))
 	}
-	left.before = nil
+	left.Before = nil
 	s, err := openLedger(dir, simOptions(left))
 	if err != nil {
 		t.Fatalf("the store does not open again: %v", err)
@@ -467,11 +470,11 @@ func race(t *testing.T, dir string, n, crash int, byRename, noExchange bool) {
 }
 
 // keptSomewhere tells whether a line is in a file of the backup folder.
-func keptSomewhere(d *simDisk, line string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for path, f := range d.entries {
-		if filepath.Dir(path) == "/backups" && bytes.Contains(f.data, fmt.Appendf(nil, "%q", line)) {
+func keptSomewhere(d *crashfs.Disk, line string) bool {
+	d.Lock()
+	defer d.Unlock()
+	for path, f := range d.Entries {
+		if filepath.Dir(path) == "/backups" && bytes.Contains(f.Data, fmt.Appendf(nil, "%q", line)) {
 			return true
 		}
 	}
@@ -485,20 +488,20 @@ func TestALateWriterIsAnOperatorToo(t *testing.T) {
 		for _, atClose := range []bool{false, true} {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				d := newSimDisk()
-				o := &Options{SegmentBytes: 4 << 10, BackupDir: backups, fs: d}
+				d := crashfs.New()
+				o := &Options{SegmentBytes: 4 << 10, BackupDir: backups, seam: seam{FS: d}}
 				s := mustOpen(t, dir, o)
 				mustWrite(t, s, "one")
 				checkpoint(t, s)
-				d.mu.Lock()
-				held := d.entries[filepath.Join(dir, snapshotName)]
-				d.mu.Unlock()
+				d.Lock()
+				held := d.Entries[filepath.Join(dir, snapshotName)]
+				d.Unlock()
 				mustWrite(t, s, "two")
 				checkpoint(t, s)
-				d.mu.Lock()
-				d.clock++
-				held.data, held.mtime = []byte(`{"lines": ["his"]}`), d.clock
-				d.mu.Unlock()
+				d.Lock()
+				d.Clock++
+				held.Data, held.MTime = []byte(`{"lines": ["his"]}`), d.Clock
+				d.Unlock()
 				if !atClose {
 					elapse(2 * watchEvery)
 					if _, err := write(s, "three"); !errors.Is(err, ErrReplaced) {
@@ -509,7 +512,7 @@ func TestALateWriterIsAnOperatorToo(t *testing.T) {
 				s = mustOpen(t, dir, o)
 				wantLines(t, s, "his")
 				mustClose(t, s)
-				for path := range d.entries {
+				for path := range d.Entries {
 					if strings.HasPrefix(filepath.Base(path), ".") {
 						t.Errorf("%s: %s is left", name, path)
 					}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // Backup is a data.json that was replaced.
@@ -63,11 +65,11 @@ func parseAsideName(name string) (what string, when time.Time, ok bool) {
 
 // listBackups returns the backups of a folder, oldest first, as their names
 // tell.
-func listBackups(files fileSystem, dir string) ([]Backup, error) {
+func listBackups(files vfs.FS, dir string) ([]Backup, error) {
 	if dir == "" {
 		return nil, nil
 	}
-	names, err := files.names(dir)
+	names, err := files.Names(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +90,7 @@ func listBackups(files fileSystem, dir string) ([]Backup, error) {
 type shelf map[string]Backup
 
 // list returns the backups of a folder in full, oldest first.
-func (known shelf) list(files fileSystem, dir string) ([]Backup, error) {
+func (known shelf) list(files vfs.FS, dir string) ([]Backup, error) {
 	list, err := listBackups(files, dir)
 	if err != nil {
 		return nil, err
@@ -104,14 +106,14 @@ func (known shelf) list(files fileSystem, dir string) ([]Backup, error) {
 			*b = k
 			continue
 		}
-		id, err := files.stat(b.Path)
+		id, err := files.Stat(b.Path)
 		if isMissing(err) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		b.Size = id.size
+		b.Size = id.Size
 		b.Epoch = epochOf(files, b.Path)
 		known[b.Path] = *b
 	}
@@ -119,8 +121,8 @@ func (known shelf) list(files fileSystem, dir string) ([]Backup, error) {
 }
 
 // epochOf reads the epoch from the first lines of a snapshot.
-func epochOf(files fileSystem, path string) string {
-	f, err := files.open(path)
+func epochOf(files vfs.FS, path string) string {
+	f, err := files.Open(path)
 	if err != nil {
 		return ""
 	}
@@ -139,7 +141,7 @@ func epochOf(files fileSystem, path string) string {
 
 // Backups returns the backups of a folder, oldest first.
 func Backups(backupDir string) ([]Backup, error) {
-	list, err := shelf{}.list(disk{}, backupDir)
+	list, err := shelf{}.list(vfs.Disk{}, backupDir)
 	if err != nil {
 		return nil, fmt.Errorf("atomicstore: list backups: %w", err)
 	}
@@ -148,14 +150,14 @@ func Backups(backupDir string) ([]Backup, error) {
 
 // Backups returns the backups of the store, oldest first.
 func (s *Store[S, E]) Backups() ([]Backup, error) {
-	list, err := shelf{}.list(s.opts.fs, s.opts.BackupDir)
+	list, err := shelf{}.list(s.opts.FS, s.opts.BackupDir)
 	if err != nil {
 		return nil, fmt.Errorf("atomicstore: list backups: %w", err)
 	}
 	return list, nil
 }
 
-func (s *Store[S, E]) backups() ([]Backup, error) { return listBackups(s.opts.fs, s.opts.BackupDir) }
+func (s *Store[S, E]) backups() ([]Backup, error) { return listBackups(s.opts.FS, s.opts.BackupDir) }
 
 // prunable returns the seq up to which the log is not needed any more, given
 // the seq of the snapshot: that of the newest snapshot which is at least

@@ -173,7 +173,7 @@ func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 // rollForward loads a snapshot and applies the log up to seq.
 func (s *Store[S, E]) rollForward(ctx context.Context, path, epoch string, seq uint64) (S, error) {
 	var none S
-	data, err := s.opts.fs.read(path)
+	data, err := s.opts.FS.Read(path)
 	if err != nil {
 		return none, err
 	}

@@ -8,11 +8,13 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
 
 // simOptions makes segments so small that the workload fills several.
-func simOptions(d *simDisk) *Options {
-	return &Options{SegmentBytes: 512, BackupDir: "/backups", KeepModifications: 4, KeepBackups: 3, fs: d}
+func simOptions(d *crashfs.Disk) *Options {
+	return &Options{SegmentBytes: 512, BackupDir: "/backups", KeepModifications: 4, KeepBackups: 3, seam: seam{FS: d}}
 }
 
 // history is what a workload was told.
@@ -24,7 +26,7 @@ type history struct {
 // workload opens a store and uses everything that writes. It stops at the
 // first failure. Time stands still in its bubble, so the operations on the
 // disk are the same at each run.
-func workload(t *testing.T, dir string, d *simDisk) (h history) {
+func workload(t *testing.T, dir string, d *crashfs.Disk) (h history) {
 	s, err := openLedger(dir, simOptions(d))
 	if err != nil {
 		return h
@@ -68,7 +70,7 @@ func workload(t *testing.T, dir string, d *simDisk) (h history) {
 
 // check opens what is left of a store and compares it with what was
 // acknowledged; what was under way may be there, whole.
-func check(t *testing.T, dir string, d *simDisk, h history) *ledgerStore {
+func check(t *testing.T, dir string, d *crashfs.Disk, h history) *ledgerStore {
 	t.Helper()
 	s, err := openLedger(dir, simOptions(d))
 	if err != nil {
@@ -84,13 +86,13 @@ func check(t *testing.T, dir string, d *simDisk, h history) *ledgerStore {
 
 // operations returns how many operations the whole workload takes.
 func operations(t *testing.T) int {
-	d := newSimDisk()
+	d := crashfs.New()
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) { workload(t, dir, d) })
-	if d.ops < 60 {
-		t.Fatalf("the workload takes %d operations: too few to mean anything", d.ops)
+	if d.Ops < 60 {
+		t.Fatalf("the workload takes %d operations: too few to mean anything", d.Ops)
 	}
-	return d.ops
+	return d.Ops
 }
 
 // TestPowerCutAtEveryOperation cuts the power at every operation and looks at
@@ -99,32 +101,32 @@ func operations(t *testing.T) int {
 func TestPowerCutAtEveryOperation(t *testing.T) {
 	dir := t.TempDir()
 	for n := 1; n <= operations(t)+1; n++ {
-		keeps := map[string]func() bool{"all": keepAll, "none": keepNone}
+		keeps := map[string]func() bool{"all": crashfs.KeepAll, "none": crashfs.KeepNone}
 		for seed := range uint64(4) {
-			keeps[fmt.Sprintf("some %d", seed)] = keepSome(seed + 100*uint64(n))
+			keeps[fmt.Sprintf("some %d", seed)] = crashfs.KeepSome(seed + 100*uint64(n))
 		}
 		for name, keep := range keeps {
 			synctest.Test(t, func(t *testing.T) {
-				d := newSimDisk()
-				d.crashAt = n
+				d := crashfs.New()
+				d.CrashAt = n
 				h := workload(t, dir, d)
 				if t.Failed() {
 					t.Fatalf("power cut at operation %d", n)
 				}
 				for second := range 12 {
-					again := d.afterCrash(keep)
+					again := d.AfterCrash(keep)
 					if second > 0 {
-						again.crashAt = 3*second - n%3 // over all of Open, in the course of all n
+						again.CrashAt = 3*second - n%3 // over all of Open, in the course of all n
 						if s, err := openLedger(dir, simOptions(again)); err == nil {
 							s.Close()
 						}
-						again = again.afterCrash(keep)
+						again = again.AfterCrash(keep)
 					}
 					s := check(t, dir, again, h)
 					before := slices.Clone(lines(s))
 					mustWrite(t, s, "after")
 					// The power goes once more, and takes all that was not synced.
-					cut := again.afterCrash(keepNone)
+					cut := again.AfterCrash(crashfs.KeepNone)
 					mustClose(t, s)
 					mustClose(t, check(t, dir, cut, history{acknowledged: append(before, "after")}))
 				}
@@ -141,16 +143,16 @@ func TestPowerCutAtEveryOperation(t *testing.T) {
 // has everything, even if the power goes right after the first change.
 func TestErrorAtEveryOperation(t *testing.T) {
 	dir := t.TempDir()
-	for _, failure := range []error{syscall.EIO, syscall.ENOSPC, errShortWrite} {
+	for _, failure := range []error{syscall.EIO, syscall.ENOSPC, crashfs.ErrShortWrite} {
 		for n := 1; n <= operations(t); n++ {
 			synctest.Test(t, func(t *testing.T) {
-				d := newSimDisk()
-				d.failAt, d.failErr = n, failure
+				d := crashfs.New()
+				d.FailAt, d.FailErr = n, failure
 				h := workload(t, dir, d)
 				s := check(t, dir, d, h)
 				before := slices.Clone(lines(s))
 				mustWrite(t, s, "after")
-				cuts := []*simDisk{d.afterCrash(keepNone), d.afterCrash(keepSome(uint64(n)))}
+				cuts := []*crashfs.Disk{d.AfterCrash(crashfs.KeepNone), d.AfterCrash(crashfs.KeepSome(uint64(n)))}
 				mustClose(t, s)
 				for _, cut := range cuts {
 					mustClose(t, check(t, dir, cut, history{acknowledged: append(slices.Clone(before), "after")}))
@@ -164,13 +166,13 @@ func TestErrorAtEveryOperation(t *testing.T) {
 }
 
 func TestReadingGoesOnAfterAFailure(t *testing.T) {
-	dir, d := t.TempDir(), newSimDisk()
+	dir, d := t.TempDir(), crashfs.New()
 	s := mustOpen(t, dir, simOptions(d))
 	defer s.Close()
 	at := mustWrite(t, s, "one", "two")
-	d.mu.Lock()
-	d.failAt, d.failErr = d.ops+1, syscall.EIO
-	d.mu.Unlock()
+	d.Lock()
+	d.FailAt, d.FailErr = d.Ops+1, syscall.EIO
+	d.Unlock()
 
 	if _, err := write(s, "three"); !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
 		t.Errorf("got %v, want ErrFailed with its cause", err)

@@ -14,6 +14,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // tempPrefix begins the names of data.json files that are not in place yet, or
@@ -36,14 +38,14 @@ func newTempName() string {
 //
 // Of one goroutine at a time.
 type dataFile struct {
-	fs        fileSystem
+	fs        vfs.FS
 	dir       string
 	backupDir string // "" for none
 	log       *slog.Logger
 
-	man   manifest // what is certainly on disk, or was before a failed attempt to change it
-	known bool     // there is a MANIFEST that can be read
-	seen  fileID   // of data.json when it was last found to be the store's
+	man   manifest   // what is certainly on disk, or was before a failed attempt to change it
+	known bool       // there is a MANIFEST that can be read
+	seen  vfs.FileID // of data.json when it was last found to be the store's
 
 	gone      []goneFile
 	backupErr error // of the last backup
@@ -54,7 +56,7 @@ type dataFile struct {
 type goneFile struct {
 	path  string
 	owned owned // what it was when it came out
-	id    fileID
+	id    vfs.FileID
 	since time.Time
 	temp  bool // no backup: removed when it is no longer watched
 }
@@ -76,7 +78,7 @@ const (
 // contents is a data.json that was looked at.
 type contents struct {
 	whose whose
-	id    fileID
+	id    vfs.FileID
 	sum   digest
 	owned owned // when it is ours
 }
@@ -87,7 +89,7 @@ func (f *dataFile) manifestPath() string    { return filepath.Join(f.dir, manife
 func isMissing(err error) bool              { return errors.Is(err, fs.ErrNotExist) }
 
 func (f *dataFile) sync() error {
-	if err := f.fs.syncDir(f.dir); err != nil {
+	if err := f.fs.SyncDir(f.dir); err != nil {
 		return fmt.Errorf("sync the data folder: %w", err)
 	}
 	return nil
@@ -96,7 +98,7 @@ func (f *dataFile) sync() error {
 // load reads MANIFEST. One that is missing or damaged is none: an operator's
 // hand cannot be told then, and data.json is ours if it fits the log.
 func (f *dataFile) load() error {
-	data, err := f.fs.read(f.manifestPath())
+	data, err := f.fs.Read(f.manifestPath())
 	if isMissing(err) {
 		return nil
 	}
@@ -114,7 +116,7 @@ func (f *dataFile) load() error {
 
 // write makes a manifest durable.
 func (f *dataFile) write(m manifest) error {
-	if err := f.fs.replace(f.manifestPath(), m.encode()); err != nil {
+	if err := f.fs.Replace(f.manifestPath(), m.encode()); err != nil {
 		return fmt.Errorf("write %s: %w", manifestName, err)
 	}
 	if err := f.sync(); err != nil {
@@ -127,7 +129,7 @@ func (f *dataFile) write(m manifest) error {
 // look says whose a file is, as far as MANIFEST tells.
 func (f *dataFile) look(path string) (c contents, err error) {
 	// The stat comes first: what is written in between is found by the next look.
-	if c.id, err = f.fs.stat(path); err == nil {
+	if c.id, err = f.fs.Stat(path); err == nil {
 		c.sum, err = f.hash(path)
 	}
 	if isMissing(err) {
@@ -154,7 +156,7 @@ func (f *dataFile) look(path string) (c contents, err error) {
 func (f *dataFile) own(c contents, seq uint64) {
 	f.seen = c.id
 	if c.whose == unknown {
-		f.man.present = []owned{{sum: c.sum, size: c.id.size, mtime: c.id.mtime.UnixNano(), seq: seq}}
+		f.man.present = []owned{{sum: c.sum, size: c.id.Size, mtime: c.id.MTime.UnixNano(), seq: seq}}
 	}
 }
 
@@ -165,11 +167,11 @@ const unfinished = time.Second
 // changed for a moment, as far as its time tells.
 func (f *dataFile) await() error {
 	for {
-		id, err := f.fs.stat(f.path())
+		id, err := f.fs.Stat(f.path())
 		if err != nil {
 			return err
 		}
-		since := time.Since(id.mtime)
+		since := time.Since(id.MTime)
 		if since < 0 || since >= unfinished { // a time in the future says nothing
 			return nil
 		}
@@ -179,7 +181,7 @@ func (f *dataFile) await() error {
 
 // hash reads a file without holding it in memory.
 func (f *dataFile) hash(path string) (sum digest, err error) {
-	file, err := f.fs.open(path)
+	file, err := f.fs.Open(path)
 	if err != nil {
 		return sum, err
 	}
@@ -200,7 +202,7 @@ func (f *dataFile) settle() (contents, error) {
 		return c, err
 	}
 	present, coming := f.man.present, *f.man.coming
-	names, err := f.fs.names(f.dir)
+	names, err := f.fs.Names(f.dir)
 	if err != nil {
 		return c, err
 	}
@@ -296,7 +298,7 @@ func (f *dataFile) settle() (contents, error) {
 			f.keep(path, t) // the file that was replaced: a backup, as without the crash
 			continue
 		}
-		if err := f.fs.remove(path); err != nil && !isMissing(err) {
+		if err := f.fs.Remove(path); err != nil && !isMissing(err) {
 			return c, err
 		}
 	}
@@ -324,12 +326,12 @@ func (f *dataFile) install(data []byte, seq uint64, adopted *digest) error {
 	temp := f.temp(name)
 	coming, id, err := f.prepare(temp, data)
 	if err != nil {
-		f.fs.remove(temp)
+		f.fs.Remove(temp)
 		return fmt.Errorf("write %s: %w", snapshotName, err)
 	}
 	coming.seq = seq
 	if err := f.sync(); err != nil {
-		f.fs.remove(temp)
+		f.fs.Remove(temp)
 		return err
 	}
 	before := f.man
@@ -372,19 +374,19 @@ func (f *dataFile) install(data []byte, seq uint64, adopted *digest) error {
 }
 
 // prepare writes and syncs a file under a temporary name.
-func (f *dataFile) prepare(temp string, data []byte) (o owned, id fileID, err error) {
-	file, err := f.fs.create(temp)
+func (f *dataFile) prepare(temp string, data []byte) (o owned, id vfs.FileID, err error) {
+	file, err := f.fs.Create(temp)
 	if err != nil {
 		return o, id, err
 	}
 	if err = writeAll(file, data, 0); err == nil {
-		err = file.sync()
+		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return o, id, err
 	}
-	id, err = f.fs.stat(temp)
-	return owned{sum: sha256.Sum256(data), size: id.size, mtime: id.mtime.UnixNano()}, id, err
+	id, err = f.fs.Stat(temp)
+	return owned{sum: sha256.Sum256(data), size: id.Size, mtime: id.MTime.UnixNano()}, id, err
 }
 
 // errTaken means that somebody made a data.json while there was none.
@@ -394,7 +396,7 @@ var errTaken = errors.New("the name is taken")
 // the old one is now, "" if there was none.
 func (f *dataFile) swap(temp string) (out string, err error) {
 	for {
-		err := f.fs.exchange(temp, f.path())
+		err := f.fs.Exchange(temp, f.path())
 		if err == nil {
 			return temp, nil
 		}
@@ -403,7 +405,7 @@ func (f *dataFile) swap(temp string) (out string, err error) {
 			if out, err = f.unused(temp + ".out"); err != nil {
 				return "", err
 			}
-			err = f.fs.rename(f.path(), out)
+			err = f.fs.Rename(f.path(), out)
 			if err == nil {
 				break
 			}
@@ -428,19 +430,19 @@ func (f *dataFile) swap(temp string) (out string, err error) {
 // goes only once the new one is on disk: a crash must never leave neither, or
 // settle takes the coming file for one that an operator replaced.
 func (f *dataFile) move(temp string) error {
-	if err := f.fs.link(temp, f.path()); err != nil {
+	if err := f.fs.Link(temp, f.path()); err != nil {
 		return err
 	}
 	if err := f.sync(); err != nil {
 		return err
 	}
-	return f.fs.remove(temp)
+	return f.fs.Remove(temp)
 }
 
 // unused returns a path like the one given that no file has.
 func (f *dataFile) unused(path string) (string, error) {
 	for {
-		_, err := f.fs.stat(path)
+		_, err := f.fs.Stat(path)
 		if isMissing(err) {
 			return path, nil
 		}
@@ -518,7 +520,7 @@ func (f *dataFile) makeBackup(path string, seq uint64) (string, error) {
 		return "", err
 	}
 	// Two names until one is certainly on disk.
-	return to, f.fs.remove(path)
+	return to, f.fs.Remove(path)
 }
 
 // same tells whether two files have the same contents.
@@ -538,19 +540,19 @@ func (f *dataFile) copyBackup(data []byte, seq uint64) error {
 	}
 	for now := time.Now(); ; now = now.Add(time.Millisecond) {
 		path := filepath.Join(f.backupDir, backupName(seq, now))
-		if _, err := f.fs.stat(path); err == nil {
+		if _, err := f.fs.Stat(path); err == nil {
 			continue
 		}
-		if err := f.fs.replace(path, data); err != nil {
+		if err := f.fs.Replace(path, data); err != nil {
 			return err
 		}
-		return f.fs.syncDir(f.backupDir)
+		return f.fs.SyncDir(f.backupDir)
 	}
 }
 
 // linkBackup gives a data.json a second name in the backup folder, durably.
 func (f *dataFile) linkBackup(path string, seq uint64) (to string, err error) {
-	id, err := f.fs.stat(path)
+	id, err := f.fs.Stat(path)
 	if err != nil {
 		return "", err
 	}
@@ -562,20 +564,20 @@ func (f *dataFile) linkBackup(path string, seq uint64) (to string, err error) {
 		if b.Seq != seq {
 			continue
 		}
-		other, err := f.fs.stat(b.Path)
-		if err == nil && other.size == id.size && f.same(b.Path, path) {
+		other, err := f.fs.Stat(b.Path)
+		if err == nil && other.Size == id.Size && f.same(b.Path, path) {
 			to = b.Path // the first of an epoch, or a crash came between link and remove
 		}
 	}
 	for now := time.Now(); to == ""; now = now.Add(time.Millisecond) {
 		name := filepath.Join(f.backupDir, backupName(seq, now))
-		if err := f.fs.link(path, name); err == nil {
+		if err := f.fs.Link(path, name); err == nil {
 			to = name
 		} else if !errors.Is(err, fs.ErrExist) {
 			return "", err
 		}
 	}
-	return to, f.fs.syncDir(f.backupDir)
+	return to, f.fs.SyncDir(f.backupDir)
 }
 
 // asideDir is where files go that are not used any more, and not removed.
@@ -591,7 +593,7 @@ func (f *dataFile) setAside(path, what string) error {
 	err := f.linkAside(path, what)
 	if err == nil {
 		// Two names until one is certainly on disk.
-		err = f.fs.remove(path)
+		err = f.fs.Remove(path)
 	}
 	if err != nil {
 		return fmt.Errorf("set %s aside: %w", path, err)
@@ -603,12 +605,12 @@ func (f *dataFile) setAside(path, what string) error {
 func (f *dataFile) linkAside(path, what string) error {
 	for now := time.Now(); ; now = now.Add(time.Millisecond) {
 		to := filepath.Join(f.asideDir(), asideName(what, now))
-		err := f.fs.link(path, to)
+		err := f.fs.Link(path, to)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
 		if err == nil {
-			err = f.fs.syncDir(f.asideDir())
+			err = f.fs.SyncDir(f.asideDir())
 		}
 		if err == nil {
 			f.log.Warn("a file was set aside", "path", path, "now", to)
@@ -624,7 +626,7 @@ func (f *dataFile) replaced() (bool, error) {
 	if err := f.lateWriting(); err != nil {
 		return errors.Is(err, ErrReplaced), err
 	}
-	id, err := f.fs.stat(f.path())
+	id, err := f.fs.Stat(f.path())
 	if isMissing(err) {
 		return false, nil // the next checkpoint writes one
 	}
@@ -665,7 +667,7 @@ func (f *dataFile) lateWriting() error {
 }
 
 func (f *dataFile) lookAgain(g *goneFile) (c contents, err error) {
-	id, err := f.fs.stat(g.path)
+	id, err := f.fs.Stat(g.path)
 	if err != nil || id == g.id {
 		return c, err
 	}
@@ -682,7 +684,7 @@ func (f *dataFile) lookAgain(g *goneFile) (c contents, err error) {
 func (f *dataFile) drop(g goneFile) {
 	f.file(&g)
 	if g.temp {
-		f.fs.remove(g.path)
+		f.fs.Remove(g.path)
 	}
 }
 

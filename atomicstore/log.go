@@ -14,6 +14,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // segment is one file of the log. Its batches count up to the first seq of the
@@ -52,7 +54,7 @@ func parseSegmentName(name string) (generation int, first uint64, ok bool) {
 
 // wal is the log. The committer alone appends; anyone may read what is durable.
 type wal struct {
-	fs           fileSystem
+	fs           vfs.FS
 	dir          string
 	segmentBytes int64
 	rotateAfter  time.Duration // so that old changes can go without young ones; 0 is never
@@ -71,7 +73,7 @@ type wal struct {
 	writing    sync.Mutex
 	after      uint64 // seq of the next change to be written; next may be ahead
 	last       uint32 // checksum of the last batch written
-	file       appender
+	file       vfs.Appender
 	offset     int64 // where the next batch goes, bytes
 	size       int64 // of the segment, bytes
 	spare      *spare
@@ -96,7 +98,7 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 	f, filled := w.prepared()
 	if f == nil {
 		var err error
-		if f, err = w.fs.create(temp); err != nil {
+		if f, err = w.fs.Create(temp); err != nil {
 			return fmt.Errorf("create a log segment: %w", err)
 		}
 	}
@@ -104,18 +106,18 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 		f.Close()
 		return fmt.Errorf("fill a log segment: %w", err)
 	}
-	if err := f.sync(); err != nil {
+	if err := f.Sync(); err != nil {
 		f.Close()
 		return fmt.Errorf("sync a log segment: %w", err)
 	}
 
 	w.generation++
 	s := segment{header: h, path: filepath.Join(w.dir, segmentName(w.generation, first)), generation: w.generation}
-	if err := w.fs.rename(temp, s.path); err != nil {
+	if err := w.fs.Rename(temp, s.path); err != nil {
 		f.Close()
 		return fmt.Errorf("name a log segment: %w", err)
 	}
-	if err := w.fs.syncDir(w.dir); err != nil {
+	if err := w.fs.SyncDir(w.dir); err != nil {
 		f.Close()
 		return fmt.Errorf("sync the log folder: %w", err)
 	}
@@ -155,7 +157,7 @@ var zeros [256 << 10]byte
 // fill writes the start of a segment, and zeros from an offset to its end.
 // Zeros are written rather than reserved: a write into them changes no
 // metadata, which halves what each commit makes the disk do.
-func fill(f appender, start []byte, from, to int64) error {
+func fill(f vfs.Appender, start []byte, from, to int64) error {
 	if len(start) > 0 {
 		if err := writeAll(f, start, 0); err != nil {
 			return err
@@ -175,7 +177,7 @@ func fill(f appender, start []byte, from, to int64) error {
 // no commit waits for megabytes of zeros.
 type spare struct {
 	done chan struct{} // closed when file is set
-	file appender      // nil when it could not be made
+	file vfs.Appender  // nil when it could not be made
 	size int64         // bytes of synced zeros
 }
 
@@ -191,16 +193,16 @@ func (w *wal) prepare() {
 		// What fails here, the commit that needs the segment tries again and
 		// reports.
 		temp := filepath.Join(w.dir, newSegment)
-		f, err := w.fs.create(temp)
+		f, err := w.fs.Create(temp)
 		if err != nil {
 			return
 		}
 		if err = fill(f, nil, 0, s.size); err == nil {
-			err = f.sync()
+			err = f.Sync()
 		}
 		if err != nil {
 			f.Close()
-			w.fs.remove(temp) // never write again to a file whose sync failed
+			w.fs.Remove(temp) // never write again to a file whose sync failed
 			return
 		}
 		s.file = f
@@ -209,7 +211,7 @@ func (w *wal) prepare() {
 
 // prepared returns the spare segment and how many zeros it has, or nil when
 // there is none or it could not be made. It waits for one that is being made.
-func (w *wal) prepared() (appender, int64) {
+func (w *wal) prepared() (vfs.Appender, int64) {
 	s := w.spare
 	if s == nil {
 		return nil, 0
@@ -254,7 +256,7 @@ func (w *wal) write(frame []byte, first uint64, prev uint32) error {
 	if err := writeAll(w.file, frame, w.offset); err != nil {
 		return fmt.Errorf("append to the log: %w", err)
 	}
-	if err := w.file.sync(); err != nil {
+	if err := w.file.Sync(); err != nil {
 		return fmt.Errorf("sync the log: %w", err)
 	}
 	w.offset += int64(len(frame))
@@ -270,7 +272,7 @@ func (w *wal) wrote(frame []byte) {
 	w.logged.Add(int64(len(frame)))
 }
 
-func writeAll(f appender, b []byte, offset int64) error {
+func writeAll(f vfs.Appender, b []byte, offset int64) error {
 	n, err := f.WriteAt(b, offset)
 	if err == nil && n < len(b) {
 		err = io.ErrShortWrite
@@ -331,7 +333,7 @@ func (w *wal) readOn(at *place, after, upTo uint64, each func(record) error) err
 }
 
 func (w *wal) readSegment(s segment, at *place, after, upTo uint64, each func(record) error) error {
-	f, err := w.fs.open(s.path)
+	f, err := w.fs.Open(s.path)
 	if err != nil {
 		return err
 	}
@@ -410,13 +412,13 @@ func (w *wal) prune(seq uint64) error {
 	w.segments = slices.Delete(slices.Clone(w.segments), 0, n)
 	w.mu.Unlock()
 	for i, s := range old {
-		err := w.fs.remove(s.path)
+		err := w.fs.Remove(s.path)
 		if errors.Is(err, fs.ErrNotExist) {
 			err = nil
 		}
 		if err == nil {
 			// In this order on the disk as well: a hole in the log is damage.
-			err = w.fs.syncDir(w.dir)
+			err = w.fs.SyncDir(w.dir)
 		}
 		if err != nil {
 			w.mu.Lock()
@@ -467,7 +469,7 @@ func (w *wal) count() int {
 func (w *wal) close() error {
 	var err error
 	if f, _ := w.prepared(); f != nil {
-		err = errors.Join(f.Close(), w.fs.remove(filepath.Join(w.dir, newSegment)))
+		err = errors.Join(f.Close(), w.fs.Remove(filepath.Join(w.dir, newSegment)))
 	}
 	if w.file != nil {
 		err = errors.Join(err, w.file.Close())

@@ -9,7 +9,8 @@ import (
 	"hash/crc32"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 const (
@@ -68,13 +69,13 @@ func (m *manifest) reach() (seq uint64) {
 
 // rotten tells whether a file with other contents than the store wrote was
 // last written when the store wrote it.
-func (m *manifest) rotten(id fileID) bool {
+func (m *manifest) rotten(id vfs.FileID) bool {
 	all := m.present
 	if m.coming != nil {
 		all = append([]owned{*m.coming}, all...)
 	}
 	for _, o := range all {
-		if o.size == id.size && o.mtime == id.mtime.UnixNano() {
+		if o.size == id.Size && o.mtime == id.MTime.UnixNano() {
 			return true
 		}
 	}
@@ -159,12 +160,4 @@ func isTempName(name string) bool {
 func isLeftOver(name string) bool {
 	name, _, _ = strings.Cut(name, ".out")
 	return isTempName(name)
-}
-
-// fileID tells whether a file is the one it was: another file has another
-// inode, and writing to one changes the time or the size.
-type fileID struct {
-	inode uint64
-	size  int64
-	mtime time.Time // UTC
 }

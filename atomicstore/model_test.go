@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 	"pgregory.net/rapid"
 )
 
@@ -19,7 +20,7 @@ import (
 type model struct {
 	rt    *rapid.T
 	dir   string
-	disk  *simDisk
+	disk  *crashfs.Disk
 	store *ledgerStore
 	lines []string
 	made  []modification
@@ -34,7 +35,7 @@ type modification struct {
 const modelKeeps = 6 // modifications that can be undone
 
 func (m *model) options() *Options {
-	return &Options{SegmentBytes: 512, BackupDir: "/backups", KeepModifications: modelKeeps, KeepBackups: 2, fs: m.disk}
+	return &Options{SegmentBytes: 512, BackupDir: "/backups", KeepModifications: modelKeeps, KeepBackups: 2, seam: seam{FS: m.disk}}
 }
 
 func (m *model) open() {
@@ -120,7 +121,7 @@ func (m *model) checkpoint() {
 // powerCut takes what was not synced, as chance has it.
 func (m *model) powerCut() {
 	seed := rapid.Uint64().Draw(m.rt, "seed")
-	cut := m.disk.afterCrash(keepSome(seed))
+	cut := m.disk.AfterCrash(crashfs.KeepSome(seed))
 	m.store.Close() // of the disk that is no more
 	m.disk = cut
 	m.open()
@@ -128,9 +129,9 @@ func (m *model) powerCut() {
 
 // powerCutUnderWay comes within an update or a checkpoint.
 func (m *model) powerCutUnderWay() {
-	m.disk.mu.Lock()
-	m.disk.crashAt = m.disk.ops + rapid.IntRange(1, 25).Draw(m.rt, "after operations")
-	m.disk.mu.Unlock()
+	m.disk.Lock()
+	m.disk.CrashAt = m.disk.Ops + rapid.IntRange(1, 25).Draw(m.rt, "after operations")
+	m.disk.Unlock()
 	_, acknowledged := m.store.State()
 	var events []entry
 	for {
@@ -144,7 +145,7 @@ func (m *model) powerCutUnderWay() {
 		m.store.Checkpoint(m.rt.Context())
 	}
 	seed := rapid.Uint64().Draw(m.rt, "seed")
-	cut := m.disk.afterCrash(keepSome(seed))
+	cut := m.disk.AfterCrash(crashfs.KeepSome(seed))
 	m.store.Close()
 	m.disk = cut
 	s, err := openLedger(m.dir, m.options())
@@ -164,7 +165,7 @@ func (m *model) powerCutUnderWay() {
 func (m *model) operator(content []byte, want []string) {
 	byRename := rapid.Bool().Draw(m.rt, "by rename")
 	path := filepath.Join(m.dir, snapshotName)
-	m.disk.put(path, byRename, string(content))
+	m.disk.Put(path, byRename, string(content))
 	switch rapid.IntRange(0, 2).Draw(m.rt, "then") {
 	case 0:
 		m.close()
@@ -176,7 +177,7 @@ func (m *model) operator(content []byte, want []string) {
 		m.close()
 	case 2: // the power goes
 		seed := rapid.Uint64().Draw(m.rt, "seed")
-		cut := m.disk.afterCrash(keepSome(seed))
+		cut := m.disk.AfterCrash(crashfs.KeepSome(seed))
 		m.close()
 		m.disk = cut
 	}
@@ -200,7 +201,7 @@ func (m *model) aBackup() (b Backup, content []byte, want []string) {
 		m.rt.Fatal(err)
 	}
 	b = list[rapid.IntRange(0, len(list)-1).Draw(m.rt, "backup")]
-	if content, err = m.disk.read(b.Path); err != nil {
+	if content, err = m.disk.Read(b.Path); err != nil {
 		m.rt.Fatal(err)
 	}
 	snap, _, err := decodeSnapshot(content)
@@ -216,7 +217,7 @@ func (m *model) aBackup() (b Backup, content []byte, want []string) {
 
 func (m *model) copiedBackup() {
 	_, content, want := m.aBackup()
-	if present, err := m.disk.read(filepath.Join(m.dir, snapshotName)); err != nil || bytes.Equal(present, content) {
+	if present, err := m.disk.Read(filepath.Join(m.dir, snapshotName)); err != nil || bytes.Equal(present, content) {
 		m.rt.Skip("byte for byte what is there")
 	}
 	m.operator(content, want)
@@ -253,7 +254,7 @@ func TestAStoreIsItsModel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// Wrapped, since rapid asks a *testing.T for the deadline of real time.
 		rapid.Check(struct{ rapid.TB }{t}, func(rt *rapid.T) {
-			m := &model{rt: rt, dir: dir, disk: newSimDisk()}
+			m := &model{rt: rt, dir: dir, disk: crashfs.New()}
 			m.open()
 			defer func() { m.store.Close() }()
 			rt.Repeat(map[string]func(*rapid.T){

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 	"github.com/tidwall/btree"
 )
 
@@ -126,7 +127,7 @@ func BenchmarkStateSize(b *testing.B) {
 func BenchmarkReadPage(b *testing.B) {
 	const entries = 10_000
 	d := &gate{}
-	s := openGallery(b, b.TempDir(), newGallery(entries), &Options{fs: d})
+	s := openGallery(b, b.TempDir(), newGallery(entries), &Options{seam: seam{FS: d}})
 	defer s.Close()
 	var sum int
 	page := func(n int) time.Duration {
@@ -188,24 +189,24 @@ func BenchmarkReadPage(b *testing.B) {
 
 // gate is the real disk, whose syncs hang while closed is locked.
 type gate struct {
-	disk
+	vfs.Disk
 	closed sync.RWMutex
 }
 
-func (d *gate) create(path string) (appender, error) {
-	f, err := d.disk.create(path)
+func (d *gate) Create(path string) (vfs.Appender, error) {
+	f, err := d.Disk.Create(path)
 	return gateFile{f, d}, err
 }
 
 type gateFile struct {
-	appender
+	vfs.Appender
 	gate *gate
 }
 
-func (f gateFile) sync() error {
+func (f gateFile) Sync() error {
 	f.gate.closed.RLock()
 	defer f.gate.closed.RUnlock()
-	return f.appender.sync()
+	return f.Appender.Sync()
 }
 
 // Opening 100,000 entries and 10,000 records of the log after them.
@@ -244,15 +245,15 @@ func BenchmarkOpen(b *testing.B) {
 func copyStore(b *testing.B, from, to string) {
 	b.Helper()
 	for _, dir := range []string{"", "/" + walName} {
-		var d disk
-		d.mkdir(to + dir)
-		names, _ := d.names(from + dir)
+		var d vfs.Disk
+		d.Mkdir(to + dir)
+		names, _ := d.Names(from + dir)
 		for _, name := range names {
-			data, err := d.read(from + dir + "/" + name)
+			data, err := d.Read(from + dir + "/" + name)
 			if err != nil {
 				continue // the folder of the log
 			}
-			if err := d.replace(to+dir+"/"+name, data); err != nil {
+			if err := d.Replace(to+dir+"/"+name, data); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -62,15 +62,15 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 }
 
 func (s *Store[S, E]) open(initial S) (err error) {
-	files, walDir := s.opts.fs, s.path(walName)
+	files, walDir := s.opts.FS, s.path(walName)
 	for _, folder := range []string{s.dir, walDir, s.opts.BackupDir} {
 		if folder == "" {
 			continue
 		}
-		if err := files.mkdir(folder); err != nil {
+		if err := files.Mkdir(folder); err != nil {
 			return err
 		}
-		if err := files.syncDir(dirOf(folder)); err != nil {
+		if err := files.SyncDir(filepath.Dir(folder)); err != nil {
 			return err
 		}
 	}
@@ -115,8 +115,8 @@ func (s *Store[S, E]) openOurs(present contents) error {
 		return fmt.Errorf("%s is whole, and this program cannot read it: %w", snapshotName, err)
 	}
 	s.data.own(present, base.at.Seq)
-	s.checkpoints.bytes = present.id.size
-	found, err := scan(s.opts.fs, s.wal.dir, base.at.Seq, s.data.man.reach())
+	s.checkpoints.bytes = present.id.Size
+	found, err := scan(s.opts.FS, s.wal.dir, base.at.Seq, s.data.man.reach())
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *Store[S, E]) openOurs(present contents) error {
 	if found.last < found.segments[0].first && found.epoch.String() != base.at.Epoch {
 		// A crash came between a new log and the snapshot that names its epoch.
 		for _, seg := range found.segments {
-			if err := s.opts.fs.remove(seg.path); err != nil {
+			if err := s.opts.FS.Remove(seg.path); err != nil {
 				return err
 			}
 		}
@@ -147,7 +147,7 @@ func (s *Store[S, E]) openUnknown(initial S, present contents) error {
 	if err != nil {
 		return s.adopt(initial, present)
 	}
-	found, err := scan(s.opts.fs, s.wal.dir, base.at.Seq, 0)
+	found, err := scan(s.opts.FS, s.wal.dir, base.at.Seq, 0)
 	if err != nil {
 		return err
 	}
@@ -180,7 +180,7 @@ func (s *Store[S, E]) openOlder(initial S, cause error) error {
 	}
 	if found.last < found.first() { // nothing was ever written
 		for _, seg := range found.segments {
-			if err := s.opts.fs.remove(seg.path); err != nil {
+			if err := s.opts.FS.Remove(seg.path); err != nil {
 				return err
 			}
 		}
@@ -194,7 +194,7 @@ func (s *Store[S, E]) openOlder(initial S, cause error) error {
 // log as seen from there: a backup, or, before the first change of all, the
 // initial state. It returns nil if there is none.
 func (s *Store[S, E]) older(initial S, reach uint64) (*version[S], *scanned, error) {
-	found, err := scan(s.opts.fs, s.wal.dir, 0, reach)
+	found, err := scan(s.opts.FS, s.wal.dir, 0, reach)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -217,7 +217,7 @@ func (s *Store[S, E]) older(initial S, reach uint64) (*version[S], *scanned, err
 		if base.at.Epoch != found.epoch.String() || base.at.Seq > found.last {
 			continue
 		}
-		from, err := scan(s.opts.fs, s.wal.dir, base.at.Seq, reach)
+		from, err := scan(s.opts.FS, s.wal.dir, base.at.Seq, reach)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -242,7 +242,7 @@ func (s *Store[S, E]) older(initial S, reach uint64) (*version[S], *scanned, err
 
 // readVersion loads a snapshot that the store has written.
 func (s *Store[S, E]) readVersion(path string) (*version[S], error) {
-	data, err := s.opts.fs.read(path)
+	data, err := s.opts.FS.Read(path)
 	if err != nil {
 		return nil, err
 	}
@@ -319,7 +319,7 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 		}
 	}
 	for _, path := range found.stale {
-		if err := s.opts.fs.remove(path); err != nil {
+		if err := s.opts.FS.Remove(path); err != nil {
 			return err
 		}
 	}
@@ -364,7 +364,7 @@ func (s *Store[S, E]) sweep() error {
 		if swept.dir == "" {
 			continue
 		}
-		names, err := s.opts.fs.names(swept.dir)
+		names, err := s.opts.FS.Names(swept.dir)
 		if err != nil {
 			return err
 		}
@@ -372,7 +372,7 @@ func (s *Store[S, E]) sweep() error {
 			if !swept.ours(name) {
 				continue
 			}
-			if err := s.opts.fs.remove(filepath.Join(swept.dir, name)); err != nil {
+			if err := s.opts.FS.Remove(filepath.Join(swept.dir, name)); err != nil {
 				return err
 			}
 		}

@@ -3,6 +3,8 @@ package atomicstore
 import (
 	"log/slog"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // Options changes how a store works. The zero value is good; Open copies it.
@@ -63,9 +65,11 @@ type Options struct {
 	// file aside. Default: the file is decoded as a state.
 	Import func(data []byte) (state []byte, err error)
 
-	fs        fileSystem // the crash tests put a simulation here
-	pipelined bool       // the tests decide every batch during the flush before it
+	seam           // the crash tests and storetest put a simulation here
+	pipelined bool // the tests decide every batch during the flush before it
 }
+
+type seam = vfs.Seam
 
 func (o *Options) withDefaults() Options {
 	var c Options
@@ -99,8 +103,8 @@ func (o *Options) withDefaults() Options {
 	if c.MaxChangeBytes <= 0 {
 		c.MaxChangeBytes = 16 << 20
 	}
-	if c.fs == nil {
-		c.fs = disk{}
+	if c.FS == nil {
+		c.FS = vfs.Disk{}
 	}
 	return c
 }

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
 
 // refusal is an error of decide that tells what decide saw.
@@ -21,7 +23,7 @@ func (r refusal) Error() string { return fmt.Sprintf("refused after %d lines", l
 // and has three more updates decided on it: a line, a refusal, and no events.
 func inFlight(t *testing.T, d *gatedDisk, dir string) (s *ledgerStore, leave func(), results map[string]chan error) {
 	t.Helper()
-	s = mustOpen(t, dir, &Options{fs: d, pipelined: true})
+	s = mustOpen(t, dir, &Options{seam: seam{FS: d}, pipelined: true})
 	mustWrite(t, s, "one")
 	entered, leave := d.holdSync()
 	results = map[string]chan error{}
@@ -52,7 +54,7 @@ func inFlight(t *testing.T, d *gatedDisk, dir string) (s *ledgerStore, leave fun
 }
 
 func TestNothingDecidedOnABatchInFlightIsToldBeforeItIsOnDisk(t *testing.T) {
-	dir, d := t.TempDir(), &gatedDisk{simDisk: newSimDisk()}
+	dir, d := t.TempDir(), &gatedDisk{Disk: crashfs.New()}
 	synctest.Test(t, func(t *testing.T) {
 		s, leave, results := inFlight(t, d, dir)
 		leave()
@@ -72,12 +74,12 @@ func TestNothingDecidedOnABatchInFlightIsToldBeforeItIsOnDisk(t *testing.T) {
 }
 
 func TestABatchThatFailsTakesTheOneDecidedOnItAlong(t *testing.T) {
-	dir, d := t.TempDir(), &gatedDisk{simDisk: newSimDisk()}
+	dir, d := t.TempDir(), &gatedDisk{Disk: crashfs.New()}
 	synctest.Test(t, func(t *testing.T) {
 		s, leave, results := inFlight(t, d, dir)
-		d.simDisk.mu.Lock()
-		d.failAt, d.failErr = d.ops+1, syscall.EIO
-		d.simDisk.mu.Unlock()
+		d.Lock()
+		d.FailAt, d.FailErr = d.Ops+1, syscall.EIO
+		d.Unlock()
 		leave()
 		for name, result := range results {
 			if err := <-result; !errors.Is(err, ErrFailed) || !errors.Is(err, syscall.EIO) {
@@ -92,7 +94,7 @@ func TestABatchThatFailsTakesTheOneDecidedOnItAlong(t *testing.T) {
 			t.Errorf("an update after the failure gives %v", err)
 		}
 		s.Close()
-		again := mustOpen(t, dir, &Options{fs: d.afterCrash(keepNone)})
+		again := mustOpen(t, dir, &Options{seam: seam{FS: d.AfterCrash(crashfs.KeepNone)}})
 		wantLines(t, again, "one")
 		mustClose(t, again)
 	})
@@ -114,7 +116,7 @@ func (o *observed) add(list []string) {
 // crowd opens a store and lets several writers loose on it, whose batches
 // overlap, with refusals between. It records all that they are told, and all
 // that readers see meanwhile.
-func crowd(t *testing.T, dir string, d *simDisk, seen *observed) {
+func crowd(t *testing.T, dir string, d *crashfs.Disk, seen *observed) {
 	o := simOptions(d)
 	o.pipelined = true
 	s, err := openLedger(dir, o)
@@ -178,9 +180,9 @@ func TestPowerCutWithABatchInFlight(t *testing.T) {
 	dir := t.TempDir()
 	total := 0
 	synctest.Test(t, func(t *testing.T) {
-		d := newSimDisk()
+		d := crashfs.New()
 		crowd(t, dir, d, new(observed))
-		total = d.ops
+		total = d.Ops
 	})
 	if total < 40 {
 		t.Fatalf("the crowd takes %d operations: too few to mean anything", total)
@@ -188,18 +190,18 @@ func TestPowerCutWithABatchInFlight(t *testing.T) {
 	for n := 1; n <= total+10; n++ { // how batches form is up to the scheduler
 		for kind := range 3 { // of failure
 			synctest.Test(t, func(t *testing.T) {
-				d, seen := newSimDisk(), new(observed)
+				d, seen := crashfs.New(), new(observed)
 				switch kind {
 				case 0:
-					d.crashAt = n
+					d.CrashAt = n
 				case 1:
-					d.failAt, d.failErr = n, syscall.EIO
+					d.FailAt, d.FailErr = n, syscall.EIO
 				case 2:
-					d.failAt, d.failErr = n, errShortWrite
+					d.FailAt, d.FailErr = n, crashfs.ErrShortWrite
 				}
 				crowd(t, dir, d, seen)
-				for _, keep := range []func() bool{keepNone, keepAll, keepSome(uint64(n))} {
-					s := mustOpen(t, dir, simOptions(d.afterCrash(keep)))
+				for _, keep := range []func() bool{crashfs.KeepNone, crashfs.KeepAll, crashfs.KeepSome(uint64(n))} {
+					s := mustOpen(t, dir, simOptions(d.AfterCrash(keep)))
 					got := lines(s)
 					for _, list := range seen.lists {
 						if len(list) > len(got) || !slices.Equal(list, got[:len(list)]) {

@@ -7,6 +7,8 @@ import (
 	"io"
 	"path/filepath"
 	"slices"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // scanned is what recovery finds in the log folder.
@@ -47,7 +49,7 @@ func (s *scanned) tooShort(reach uint64) error {
 // acknowledged only when it is on disk itself. So a bad batch with nothing
 // valid behind it was never acknowledged, and is cut; one with something valid
 // behind it, or that the snapshot is built on, was, and is damage.
-func scan(fs fileSystem, dir string, snapSeq, reach uint64) (*scanned, error) {
+func scan(fs vfs.FS, dir string, snapSeq, reach uint64) (*scanned, error) {
 	found, err := listSegments(fs, dir, parseSegmentName)
 	if err != nil {
 		return found, err
@@ -56,7 +58,7 @@ func scan(fs fileSystem, dir string, snapSeq, reach uint64) (*scanned, error) {
 }
 
 // check reads and checks the segments that were listed.
-func (found *scanned) check(fs fileSystem, snapSeq, reach uint64) (*scanned, error) {
+func (found *scanned) check(fs vfs.FS, snapSeq, reach uint64) (*scanned, error) {
 	if len(found.segments) == 0 {
 		return found, nil
 	}
@@ -75,7 +77,7 @@ func (found *scanned) check(fs fileSystem, snapSeq, reach uint64) (*scanned, err
 		if s.first != found.last+1 {
 			return nil, damaged(0, fmt.Errorf("the segment begins with change %d, the one before it ends with %d", s.first, found.last))
 		}
-		data, err := fs.read(s.path)
+		data, err := fs.Read(s.path)
 		if err != nil {
 			return nil, err
 		}
@@ -136,8 +138,8 @@ func (found *scanned) check(fs fileSystem, snapSeq, reach uint64) (*scanned, err
 }
 
 // listSegments reads the headers of the segments whose names parse accepts.
-func listSegments(fs fileSystem, dir string, parse func(string) (generation int, first uint64, ok bool)) (*scanned, error) {
-	names, err := fs.names(dir)
+func listSegments(fs vfs.FS, dir string, parse func(string) (generation int, first uint64, ok bool)) (*scanned, error) {
+	names, err := fs.Names(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -177,8 +179,8 @@ func listSegments(fs fileSystem, dir string, parse func(string) (generation int,
 	return found, nil
 }
 
-func readHead(fs fileSystem, path string) ([]byte, error) {
-	f, err := fs.open(path)
+func readHead(fs vfs.FS, path string) ([]byte, error) {
+	f, err := fs.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
 
 // crashed returns a directory whose store was never closed: what it wrote is
@@ -141,15 +143,15 @@ func inPadding(data []byte, starts []int, i int) bool {
 
 func TestAnIdleSecondConfirmsTheLastBatch(t *testing.T) {
 	dir := t.TempDir()
-	d := newSimDisk()
+	d := crashfs.New()
 	var path string
 	inBubble(t, func(t *testing.T) {
-		s := mustOpen(t, dir, &Options{fs: d})
+		s := mustOpen(t, dir, &Options{seam: seam{FS: d}})
 		defer mustClose(t, s)
 		mustWrite(t, s, "one")
 		waitIdle()
 		path = s.wal.segments[len(s.wal.segments)-1].path
-		data, err := d.read(path)
+		data, err := d.Read(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -279,19 +281,19 @@ func TestAnOlderProgramStopsAtAKindItDoesNotKnow(t *testing.T) {
 		"unknown field": {newer{Added: &newerAdded{"one", "red"}}, nil},
 		"unknown kind":  {newer{Painted: &added{"one"}}, ErrUnknownKind},
 	} {
-		dir, d := t.TempDir(), newSimDisk()
-		s, err := Open(dir, &ledger{}, applyNewer, &Options{fs: d})
+		dir, d := t.TempDir(), crashfs.New()
+		s, err := Open(dir, &ledger{}, applyNewer, &Options{seam: seam{FS: d}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Update(t.Context(), func(*ledger) ([]newer, error) { return []newer{test.event}, nil }); err != nil {
 			t.Fatal(err)
 		}
-		cut := d.afterCrash(keepNone) // before Close writes a snapshot
+		cut := d.AfterCrash(crashfs.KeepNone) // before Close writes a snapshot
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		old, err := openLedger(dir, &Options{fs: cut})
+		old, err := openLedger(dir, &Options{seam: seam{FS: cut}})
 		if !errors.Is(err, test.want) {
 			t.Errorf("%s: got %v, want %v", name, err, test.want)
 		}
@@ -344,8 +346,8 @@ func FuzzRecover(f *testing.F) {
 	f.Add(data[:200])
 	f.Add(data[:segmentHeader])
 	f.Fuzz(func(t *testing.T, data []byte) {
-		d := newSimDisk()
-		d.entries["/log/"+name] = &simFile{data: data, synced: data}
+		d := crashfs.New()
+		d.Entries["/log/"+name] = &crashfs.File{Data: data, Synced: data}
 		found, err := scan(d, "/log", 0, 0)
 		if err != nil || len(found.segments) == 0 {
 			return

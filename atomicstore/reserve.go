@@ -14,7 +14,7 @@ type reserve struct {
 // measureSpace looks at the free space: every second, and after what takes
 // much of it. Updates are refused, or not any more, from then on.
 func (s *Store[S, E]) measureSpace() {
-	free, err := s.opts.fs.free(s.dir)
+	free, err := s.opts.FS.Free(s.dir)
 	if err != nil {
 		return // the next look may tell more; a write that fails will tell it all
 	}

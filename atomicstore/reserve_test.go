@@ -12,19 +12,21 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
 
 func TestUpdatesAreRefusedBeforeTheDiskIsFull(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(t *testing.T) {
-		d := newSimDisk()
-		s := mustOpen(t, dir, &Options{Reserve: 1 << 20, fs: d})
+		d := crashfs.New()
+		s := mustOpen(t, dir, &Options{Reserve: 1 << 20, seam: seam{FS: d}})
 		defer mustClose(t, s)
 		at := mustWrite(t, s, "one")
 		take := func(bytes int64) {
-			d.mu.Lock()
-			d.taken = bytes
-			d.mu.Unlock()
+			d.Lock()
+			d.Taken = bytes
+			d.Unlock()
 			elapse(watchEvery + time.Millisecond)
 		}
 		take(1<<40 - 1<<20)
@@ -44,9 +46,9 @@ func TestUpdatesAreRefusedBeforeTheDiskIsFull(t *testing.T) {
 		}
 	})
 	inBubble(t, func(t *testing.T) {
-		d := newSimDisk()
-		d.taken = 1 << 40
-		s := mustOpen(t, t.TempDir(), &Options{Reserve: -1, fs: d})
+		d := crashfs.New()
+		d.Taken = 1 << 40
+		s := mustOpen(t, t.TempDir(), &Options{Reserve: -1, seam: seam{FS: d}})
 		mustWrite(t, s, "without a reserve")
 		mustClose(t, s)
 	})
@@ -59,15 +61,15 @@ func TestTheDiskTurnsReadOnly(t *testing.T) {
 	dir := t.TempDir()
 	for n := 1; n <= operations(t); n++ {
 		inBubble(t, func(t *testing.T) {
-			d := newSimDisk()
-			d.failAt, d.failOn, d.failErr = n, true, syscall.EROFS
+			d := crashfs.New()
+			d.FailAt, d.FailOn, d.FailErr = n, true, syscall.EROFS
 			h := workload(t, dir, d)
-			d.failAt = 0
-			mustClose(t, check(t, dir, d.afterCrash(keepSome(uint64(n))), h))
+			d.FailAt = 0
+			mustClose(t, check(t, dir, d.AfterCrash(crashfs.KeepSome(uint64(n))), h))
 			s := check(t, dir, d, h)
 			before := slices.Clone(lines(s))
 			mustWrite(t, s, "after")
-			cut := d.afterCrash(keepNone)
+			cut := d.AfterCrash(crashfs.KeepNone)
 			mustClose(t, s)
 			mustClose(t, check(t, dir, cut, history{acknowledged: append(before, "after")}))
 		})

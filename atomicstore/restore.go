@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // Restore makes a backup the state of the closed store in dir. Of o,
@@ -45,7 +47,7 @@ func RestoreBefore(dir string, seq uint64, o *Options) error {
 
 // closed is a store that nobody has open, of whatever types.
 type closed struct {
-	fs     fileSystem
+	fs     vfs.FS
 	walDir string
 	data   *dataFile
 }
@@ -73,15 +75,15 @@ func closedStore(dir string, o *Options, f func(*closed) error) error {
 
 func openClosed(dir string, opts Options) *closed {
 	return &closed{
-		fs:     opts.fs,
+		fs:     opts.FS,
 		walDir: filepath.Join(dir, walName),
-		data:   &dataFile{fs: opts.fs, dir: dir, backupDir: opts.BackupDir, log: opts.Logger},
+		data:   &dataFile{fs: opts.FS, dir: dir, backupDir: opts.BackupDir, log: opts.Logger},
 	}
 }
 
 // backup reads a snapshot and checks it.
 func (c *closed) backup(path string) (snapshot, error) {
-	data, err := c.fs.read(path)
+	data, err := c.fs.Read(path)
 	if err != nil {
 		return snapshot{}, err
 	}
@@ -126,7 +128,7 @@ func (c *closed) put(snap snapshot) error {
 	}
 	temp := c.data.temp(newTempName())
 	if _, _, err := c.data.prepare(temp, data); err != nil {
-		c.fs.remove(temp)
+		c.fs.Remove(temp)
 		return err
 	}
 	if err := c.data.sync(); err != nil {
@@ -144,7 +146,7 @@ func (c *closed) put(snap snapshot) error {
 		return err
 	}
 	if old.id == present.id {
-		return c.fs.remove(out)
+		return c.fs.Remove(out)
 	}
 	return c.data.setAside(out, snapshotName) // somebody was quicker
 }

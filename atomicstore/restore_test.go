@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
 
 // TestEachOfTheLatestModificationsCanBeUndone restores to before each of the
@@ -22,17 +24,17 @@ func TestEachOfTheLatestModificationsCanBeUndone(t *testing.T) {
 }
 
 func undoEach(t *testing.T, dir string, every int, replacedAt []int) {
-	options := func(d *simDisk) *Options {
-		return &Options{BackupDir: "/backups", KeepBackups: 3, SegmentBytes: 1024, fs: d}
+	options := func(d *crashfs.Disk) *Options {
+		return &Options{BackupDir: "/backups", KeepBackups: 3, SegmentBytes: 1024, seam: seam{FS: d}}
 	}
-	d := newSimDisk()
+	d := crashfs.New()
 	s := mustOpen(t, dir, options(d))
 	states := map[uint64][]string{} // before each change
 	var at Position
 	for i := range 130 {
 		if slices.Contains(replacedAt, i) {
 			mustClose(t, s)
-			d.put(filepath.Join(dir, snapshotName), false, fmt.Sprintf(`{"lines": ["his %d"]}`, i))
+			d.Put(filepath.Join(dir, snapshotName), false, fmt.Sprintf(`{"lines": ["his %d"]}`, i))
 			s = mustOpen(t, dir, options(d))
 		}
 		before := slices.Clone(lines(s))
@@ -48,7 +50,7 @@ func undoEach(t *testing.T, dir string, every int, replacedAt []int) {
 		t.Errorf("Stats says that changes from %d of %d on can be undone, aged out: %v", st.Undoable, at.Seq, st.AgedOut)
 	}
 	for seq := at.Seq - 49; seq <= at.Seq; seq++ {
-		copied := d.afterCrash(keepAll)
+		copied := d.AfterCrash(crashfs.KeepAll)
 		if err := RestoreBefore(dir, seq, options(copied)); err != nil {
 			t.Fatalf("a checkpoint every %d, replaced at %v, before %d of %d: %v", every, replacedAt, seq, at.Seq, err)
 		}
@@ -171,22 +173,22 @@ func TestARestoreSurvivesAPowerCut(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(t *testing.T) {
 		for _, backups := range []string{"/backups", ""} {
-			d := newSimDisk()
-			o := &Options{SegmentBytes: 4 << 10, BackupDir: backups, fs: d}
+			d := crashfs.New()
+			o := &Options{SegmentBytes: 4 << 10, BackupDir: backups, seam: seam{FS: d}}
 			s := mustOpen(t, dir, o)
 			mustWrite(t, s, numbered("", 5)...)
 			if backups != "" {
 				checkpoint(t, s)
 			}
-			cut := d.afterCrash(keepAll) // not closed: the log holds the last changes alone
+			cut := d.AfterCrash(crashfs.KeepAll) // not closed: the log holds the last changes alone
 			mustClose(t, s)
 			for n := 1; ; n++ {
-				at := cut.afterCrash(keepAll)
-				at.crashAt = n
-				err := RestoreBefore(dir, 4, &Options{SegmentBytes: 4 << 10, BackupDir: backups, fs: at})
+				at := cut.AfterCrash(crashfs.KeepAll)
+				at.CrashAt = n
+				err := RestoreBefore(dir, 4, &Options{SegmentBytes: 4 << 10, BackupDir: backups, seam: seam{FS: at}})
 				for seed := range uint64(4) {
-					left := at.afterCrash(keepSome(seed + uint64(n)))
-					s := mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, BackupDir: backups, fs: left})
+					left := at.AfterCrash(crashfs.KeepSome(seed + uint64(n)))
+					s := mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, BackupDir: backups, seam: seam{FS: left}})
 					got := lines(s)
 					mustClose(t, s)
 					if want := numbered("", 3); !slices.Equal(got, want) && (err == nil || !slices.Equal(got, numbered("", 5))) {
@@ -196,7 +198,7 @@ func TestARestoreSurvivesAPowerCut(t *testing.T) {
 						continue
 					}
 					kept := 0
-					for path := range left.entries {
+					for path := range left.Entries {
 						if _, _, ok := parseAsideName(filepath.Base(path)); ok {
 							kept++
 						}

@@ -4,6 +4,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // hourlyFor is how long one backup an hour is kept besides the newest.
@@ -75,8 +77,8 @@ func (r retention) expendable(backups []Backup, asides []oldFile, now time.Time)
 }
 
 // listAsides returns what was set aside in a folder.
-func listAsides(files fileSystem, dir string) ([]oldFile, error) {
-	names, err := files.names(dir)
+func listAsides(files vfs.FS, dir string) ([]oldFile, error) {
+	names, err := files.Names(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -87,14 +89,14 @@ func listAsides(files fileSystem, dir string) ([]oldFile, error) {
 			continue
 		}
 		path := filepath.Join(dir, name)
-		id, err := files.stat(path)
+		id, err := files.Stat(path)
 		if isMissing(err) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, oldFile{path: path, time: when, size: id.size})
+		list = append(list, oldFile{path: path, time: when, size: id.Size})
 	}
 	return list, nil
 }
@@ -102,11 +104,11 @@ func listAsides(files fileSystem, dir string) ([]oldFile, error) {
 // pruneBackups removes the backups, and what was set aside, that no rule keeps.
 // snapshot is the seq of data.json. It is called with saving held.
 func (s *Store[S, E]) pruneBackups(snapshot uint64) error {
-	list, err := s.shelf.list(s.opts.fs, s.opts.BackupDir)
+	list, err := s.shelf.list(s.opts.FS, s.opts.BackupDir)
 	if err != nil {
 		return err
 	}
-	asides, err := listAsides(s.opts.fs, s.data.asideDir())
+	asides, err := listAsides(s.opts.FS, s.data.asideDir())
 	if err != nil {
 		return err
 	}
@@ -122,7 +124,7 @@ func (s *Store[S, E]) pruneBackups(snapshot uint64) error {
 	gone, bytes := r.expendable(list, asides, now)
 	aged := slices.ContainsFunc(gone, func(f oldFile) bool { return f.required })
 	for _, f := range gone {
-		if err := s.opts.fs.remove(f.path); err != nil && !isMissing(err) {
+		if err := s.opts.FS.Remove(f.path); err != nil && !isMissing(err) {
 			return err
 		}
 	}
@@ -131,7 +133,7 @@ func (s *Store[S, E]) pruneBackups(snapshot uint64) error {
 			if dir == "" {
 				continue
 			}
-			if err := s.opts.fs.syncDir(dir); err != nil {
+			if err := s.opts.FS.SyncDir(dir); err != nil {
 				return err
 			}
 		}
@@ -196,7 +198,7 @@ func (s *Store[S, E]) age(now time.Time) error {
 	}
 	if list, err := s.backups(); err == nil && len(list) == 0 && s.opts.BackupDir != "" {
 		// When nobody writes for so long, data.json would be the only copy.
-		data, err := s.opts.fs.read(s.path(snapshotName))
+		data, err := s.opts.FS.Read(s.path(snapshotName))
 		if err == nil {
 			err = s.data.copyBackup(data, saved)
 		}

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
 
 func TestWhichBackupsAreKept(t *testing.T) {
@@ -64,9 +66,9 @@ func TestWhichBackupsAreKept(t *testing.T) {
 }
 
 // youngerThan fails for each file of the log or the backups that is older.
-func youngerThan(t *testing.T, dir string, d *simDisk, age time.Duration) {
+func youngerThan(t *testing.T, dir string, d *crashfs.Disk, age time.Duration) {
 	t.Helper()
-	for path, f := range d.entries {
+	for path, f := range d.Entries {
 		made := time.Now()
 		name := filepath.Base(path)
 		if b, ok := parseBackupName(name); ok {
@@ -74,11 +76,11 @@ func youngerThan(t *testing.T, dir string, d *simDisk, age time.Duration) {
 		} else if _, when, ok := parseAsideName(name); ok {
 			made = when
 		} else if filepath.Ext(name) == segmentSuffix {
-			h, err := decodeHeader(f.data)
+			h, err := decodeHeader(f.Data)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := decodeBatch(f.data[segmentHeader:], h.logID); err == nil {
+			if _, err := decodeBatch(f.Data[segmentHeader:], h.logID); err == nil {
 				made = h.created
 			}
 		}
@@ -93,12 +95,12 @@ func youngerThan(t *testing.T, dir string, d *simDisk, age time.Duration) {
 func TestWhatIsOldGoesWithoutWrites(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(t *testing.T) {
-		d := newSimDisk()
-		o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", MaxAge: 2 * time.Hour, fs: d}
+		d := crashfs.New()
+		o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", MaxAge: 2 * time.Hour, seam: seam{FS: d}}
 		s := mustOpen(t, dir, o)
 		mustWrite(t, s, "secret")
 		checkpoint(t, s)
-		d.put("/backups/"+asideName("data.json", time.Now()), false, `{"lines": ["secret"]}`)
+		d.Put("/backups/"+asideName("data.json", time.Now()), false, `{"lines": ["secret"]}`)
 		if _, err := s.Update(t.Context(), func(*ledger) ([]entry, error) { return []entry{{Cleared: &cleared{}}}, nil }); err != nil {
 			t.Fatal(err)
 		}
@@ -109,8 +111,8 @@ func TestWhatIsOldGoesWithoutWrites(t *testing.T) {
 		}
 		elapse(time.Hour + 2*ageEvery)
 		copies := 0
-		for path, f := range d.entries {
-			if bytes.Contains(f.data, []byte("secret")) {
+		for path, f := range d.Entries {
+			if bytes.Contains(f.Data, []byte("secret")) {
 				t.Errorf("the secret is still in %s", path)
 			}
 			if filepath.Dir(path) == "/backups" {
@@ -125,9 +127,9 @@ func TestWhatIsOldGoesWithoutWrites(t *testing.T) {
 			t.Errorf("Stats does not say that age has taken the latest modifications: %+v", st)
 		}
 		mustWrite(t, s, "more")
-		cut := d.afterCrash(keepNone)
+		cut := d.AfterCrash(crashfs.KeepNone)
 		mustClose(t, s)
-		s = mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", fs: cut})
+		s = mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", seam: seam{FS: cut}})
 		wantLines(t, s, "more")
 		mustClose(t, s)
 	})
@@ -138,8 +140,8 @@ func TestWhatIsOldGoesWithoutWrites(t *testing.T) {
 func TestAgeTakesWhatIsOldAlone(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(t *testing.T) {
-		d := newSimDisk()
-		o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", MaxAge: 2 * time.Hour, KeepModifications: 20, fs: d}
+		d := crashfs.New()
+		o := &Options{SegmentBytes: 4 << 10, BackupDir: "/backups", MaxAge: 2 * time.Hour, KeepModifications: 20, seam: seam{FS: d}}
 		s := mustOpen(t, dir, o)
 		var at Position
 		for i := range 400 {
@@ -150,9 +152,9 @@ func TestAgeTakesWhatIsOldAlone(t *testing.T) {
 			}
 			if i == 200 {
 				// What an open copies into a fresh segment grows no younger by it.
-				cut := d.afterCrash(keepNone)
+				cut := d.AfterCrash(crashfs.KeepNone)
 				mustClose(t, s)
-				d, o.fs = cut, cut
+				d, o.FS = cut, cut
 				s = mustOpen(t, dir, o)
 			}
 		}
@@ -170,24 +172,24 @@ func TestSegmentsThatCannotBeRemovedStayInOrder(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(t *testing.T) {
 		for n := 1; n < 12; n++ {
-			d := newSimDisk()
-			s := mustOpen(t, dir, &Options{SegmentBytes: 512, KeepModifications: 1, fs: d})
+			d := crashfs.New()
+			s := mustOpen(t, dir, &Options{SegmentBytes: 512, KeepModifications: 1, seam: seam{FS: d}})
 			mustWrite(t, s, numbered("line ", 30)...)
-			d.mu.Lock()
+			d.Lock()
 			removals := 0
-			d.failErr = fmt.Errorf("busy")
-			d.before = func(op int) {
+			d.FailErr = fmt.Errorf("busy")
+			d.Before = func(op int) {
 				if removals++; removals == 14+n {
-					d.failAt = op
+					d.FailAt = op
 				}
 			}
-			d.mu.Unlock()
+			d.Unlock()
 			s.Checkpoint(t.Context())
 			mustWrite(t, s, numbered("line ", 10)...)
 			s.Checkpoint(t.Context())
-			cut := d.afterCrash(keepAll)
+			cut := d.AfterCrash(crashfs.KeepAll)
 			mustClose(t, s)
-			s = mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, fs: cut})
+			s = mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, seam: seam{FS: cut}})
 			if len(lines(s)) != 40 {
 				t.Errorf("%d lines", len(lines(s)))
 			}

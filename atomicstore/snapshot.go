@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"path/filepath"
 	"reflect"
 	"time"
 )
@@ -113,6 +112,3 @@ func loadState[S any](data []byte) (state S, err error) {
 	}
 	return state, nil
 }
-
-// dirOf is the folder of a path.
-func dirOf(path string) string { return filepath.Dir(path) }

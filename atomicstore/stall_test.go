@@ -10,11 +10,14 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // slowDisk takes some time for each sync of a file.
 type slowDisk struct {
-	*simDisk
+	*crashfs.Disk
 	mu    sync.Mutex
 	takes time.Duration
 }
@@ -25,22 +28,22 @@ func (d *slowDisk) set(takes time.Duration) {
 	d.takes = takes
 }
 
-func (d *slowDisk) create(path string) (appender, error) {
-	f, err := d.simDisk.create(path)
+func (d *slowDisk) Create(path string) (vfs.Appender, error) {
+	f, err := d.Disk.Create(path)
 	return slowFile{f, d}, err
 }
 
 type slowFile struct {
-	appender
+	vfs.Appender
 	disk *slowDisk
 }
 
-func (f slowFile) sync() error {
+func (f slowFile) Sync() error {
 	f.disk.mu.Lock()
 	takes := f.disk.takes
 	f.disk.mu.Unlock()
 	<-time.After(takes)
-	return f.appender.sync()
+	return f.Appender.Sync()
 }
 
 // logOf returns a logger and what it has written.
@@ -66,10 +69,10 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestReadersAndStatsGoOnWhileTheDiskHangs(t *testing.T) {
 	for name, pipelined := range map[string]bool{"in turn": false, "pipelined": true} {
 		t.Run(name, func(t *testing.T) {
-			dir, d := t.TempDir(), &slowDisk{simDisk: newSimDisk()}
+			dir, d := t.TempDir(), &slowDisk{Disk: crashfs.New()}
 			synctest.Test(t, func(t *testing.T) {
 				logger, logged := logOf()
-				s := mustOpen(t, dir, &Options{fs: d, Logger: logger, pipelined: pipelined})
+				s := mustOpen(t, dir, &Options{seam: seam{FS: d}, Logger: logger, pipelined: pipelined})
 				at := mustWrite(t, s, "one")
 				waitIdle() // its snapshot and confirmation are written
 				d.set(2 * time.Second)
@@ -123,7 +126,7 @@ func TestReadersAndStatsGoOnWhileTheDiskHangs(t *testing.T) {
 }
 
 func TestAnUpdateInsideAnUpdateIsRefused(t *testing.T) {
-	dir, d := t.TempDir(), newSimDisk()
+	dir, d := t.TempDir(), crashfs.New()
 	synctest.Test(t, func(t *testing.T) {
 		logger, logged := logOf()
 		var s *ledgerStore
@@ -134,7 +137,7 @@ func TestAnUpdateInsideAnUpdateIsRefused(t *testing.T) {
 			}
 			return applyEntry(l, e)
 		}
-		s, err := Open(dir, &ledger{}, apply, &Options{fs: d, Logger: logger})
+		s, err := Open(dir, &ledger{}, apply, &Options{seam: seam{FS: d}, Logger: logger})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -175,9 +178,9 @@ func TestAnUpdateInsideAnUpdateIsRefused(t *testing.T) {
 }
 
 func TestWaitForAPosition(t *testing.T) {
-	dir, d := t.TempDir(), newSimDisk()
+	dir, d := t.TempDir(), crashfs.New()
 	synctest.Test(t, func(t *testing.T) {
-		s := mustOpen(t, dir, &Options{fs: d})
+		s := mustOpen(t, dir, &Options{seam: seam{FS: d}})
 		at := mustWrite(t, s, "one")
 		waits := func(ctx context.Context, at Position) chan error {
 			done := make(chan error, 1)
@@ -215,11 +218,11 @@ func TestWaitForAPosition(t *testing.T) {
 			t.Errorf("closed: %v", err)
 		}
 
-		s = mustOpen(t, dir, &Options{fs: d})
+		s = mustOpen(t, dir, &Options{seam: seam{FS: d}})
 		failed := waits(t.Context(), Position{at.Epoch, 4})
-		d.mu.Lock()
-		d.failAt, d.failErr = d.ops+1, errors.New("broken")
-		d.mu.Unlock()
+		d.Lock()
+		d.FailAt, d.FailErr = d.Ops+1, errors.New("broken")
+		d.Unlock()
 		write(s, "four")
 		if err := <-failed; !errors.Is(err, ErrFailed) {
 			t.Errorf("after a failure: %v", err)

@@ -13,6 +13,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 func TestAStoreOpensAsItWasClosed(t *testing.T) {
@@ -161,8 +164,8 @@ func TestUpdatesThatWaitShareOneFlushAndSeeEachOther(t *testing.T) {
 }
 
 func TestNothingIsVisibleBeforeItIsOnDisk(t *testing.T) {
-	d := &gatedDisk{simDisk: newSimDisk()}
-	s := mustOpen(t, t.TempDir(), &Options{fs: d})
+	d := &gatedDisk{Disk: crashfs.New()}
+	s := mustOpen(t, t.TempDir(), &Options{seam: seam{FS: d}})
 	defer mustClose(t, s)
 	mustWrite(t, s, "one")
 	entered, leave := d.holdSync()
@@ -188,7 +191,7 @@ func TestNothingIsVisibleBeforeItIsOnDisk(t *testing.T) {
 
 // gatedDisk can hold a sync of a file.
 type gatedDisk struct {
-	*simDisk
+	*crashfs.Disk
 	mu      sync.Mutex
 	entered chan struct{}
 	leave   chan struct{}
@@ -202,17 +205,17 @@ func (d *gatedDisk) holdSync() (entered <-chan struct{}, leave func()) {
 	return d.entered, func() { close(release) }
 }
 
-func (d *gatedDisk) create(path string) (appender, error) {
-	f, err := d.simDisk.create(path)
+func (d *gatedDisk) Create(path string) (vfs.Appender, error) {
+	f, err := d.Disk.Create(path)
 	return gatedFile{f, d}, err
 }
 
 type gatedFile struct {
-	appender
+	vfs.Appender
 	disk *gatedDisk
 }
 
-func (f gatedFile) sync() error {
+func (f gatedFile) Sync() error {
 	f.disk.mu.Lock()
 	entered, leave := f.disk.entered, f.disk.leave
 	f.disk.entered, f.disk.leave = nil, nil
@@ -221,7 +224,7 @@ func (f gatedFile) sync() error {
 		close(entered)
 		<-leave
 	}
-	return f.appender.sync()
+	return f.Appender.Sync()
 }
 
 func TestACancelledUpdateSaysWhetherItWasTaken(t *testing.T) {
@@ -347,9 +350,9 @@ func TestADirectoryHasOneStore(t *testing.T) {
 }
 
 func TestSnapshotsComeByThemselvesASecondAfterAChange(t *testing.T) {
-	dir, d := t.TempDir(), newSimDisk()
+	dir, d := t.TempDir(), crashfs.New()
 	synctest.Test(t, func(t *testing.T) {
-		s := mustOpen(t, dir, &Options{BackupDir: "/backups", fs: d})
+		s := mustOpen(t, dir, &Options{BackupDir: "/backups", seam: seam{FS: d}})
 		for i := range 10 {
 			mustWrite(t, s, fmt.Sprint(i))
 		}
@@ -366,16 +369,16 @@ func TestSnapshotsComeByThemselvesASecondAfterAChange(t *testing.T) {
 }
 
 func TestAFailedSnapshotIsTriedAgainAndFailsNoCommit(t *testing.T) {
-	dir, d := t.TempDir(), newSimDisk()
+	dir, d := t.TempDir(), crashfs.New()
 	synctest.Test(t, func(t *testing.T) {
-		s := mustOpen(t, dir, &Options{fs: d})
+		s := mustOpen(t, dir, &Options{seam: seam{FS: d}})
 		mustWrite(t, s, "one")
 		<-time.After(2 * confirmAfter)
 		synctest.Wait()
 		mustWrite(t, s, "two")
-		d.mu.Lock()
-		d.failAt, d.failErr = d.ops+1, errors.New("no space")
-		d.mu.Unlock()
+		d.Lock()
+		d.FailAt, d.FailErr = d.Ops+1, errors.New("no space")
+		d.Unlock()
 		if err := s.Checkpoint(t.Context()); err == nil {
 			t.Error("the snapshot did not fail")
 		}
@@ -450,16 +453,16 @@ func TestTheLogForgetsWhatNoSnapshotNeeds(t *testing.T) {
 }
 
 func TestTheNextSegmentIsMadeBeforeItIsNeeded(t *testing.T) {
-	dir, d := t.TempDir(), newSimDisk()
+	dir, d := t.TempDir(), crashfs.New()
 	synctest.Test(t, func(t *testing.T) {
-		s := mustOpen(t, dir, &Options{SegmentBytes: 1 << 20, fs: d})
+		s := mustOpen(t, dir, &Options{SegmentBytes: 1 << 20, seam: seam{FS: d}})
 		spare := filepath.Join(dir, walName, newSegment)
 		half := strings.Repeat("x", 1<<19)
 		has := func() bool {
-			d.mu.Lock()
-			defer d.mu.Unlock()
-			f := d.entries[spare]
-			return f != nil && len(f.synced) == 1<<20
+			d.Lock()
+			defer d.Unlock()
+			f := d.Entries[spare]
+			return f != nil && len(f.Synced) == 1<<20
 		}
 		mustWrite(t, s, "short")
 		synctest.Wait()
@@ -471,13 +474,13 @@ func TestTheNextSegmentIsMadeBeforeItIsNeeded(t *testing.T) {
 		if !has() {
 			t.Error("the segment is half full and the next one is not there")
 		}
-		d.mu.Lock()
-		before := d.ops
-		d.mu.Unlock()
+		d.Lock()
+		before := d.Ops
+		d.Unlock()
 		mustWrite(t, s, half)
-		d.mu.Lock()
-		took := d.ops - before
-		d.mu.Unlock()
+		d.Lock()
+		took := d.Ops - before
+		d.Unlock()
 		if st := s.Stats(); st.Segments != 2 || took > 4+1 { // write, sync, rename, sync of the folder; perhaps the next spare
 			t.Errorf("the commit that begins segment %d took %d operations, want 4", st.Segments, took)
 		}

@@ -92,7 +92,7 @@ func verify(dir string, opts Options) (*Report, error) {
 		Manifest: "ok", Snapshot: SnapshotReport{Path: c.data.path()},
 		Segments: []SegmentReport{}, Superseded: []string{}, Backups: []BackupReport{}, SetAside: []string{}, // [] in JSON
 	}
-	data, err := c.fs.read(c.data.manifestPath())
+	data, err := c.fs.Read(c.data.manifestPath())
 	if isMissing(err) {
 		r.Manifest = "missing"
 	} else if err != nil {
@@ -127,11 +127,11 @@ func (r *Report) snapshot(c *closed) (*CorruptError, error) {
 		return nil, err
 	}
 	s := &r.Snapshot
-	s.Size, s.Whose = found.id.size, found.whose.String()
+	s.Size, s.Whose = found.id.Size, found.whose.String()
 	if found.whose == nobodys {
 		return nil, nil
 	}
-	data, err := c.fs.read(c.data.path())
+	data, err := c.fs.Read(c.data.path())
 	if err != nil {
 		return nil, err
 	}
@@ -161,12 +161,12 @@ func (r *Report) log(c *closed) (*CorruptError, error) {
 	if err == nil {
 		at := map[string]int{}
 		for _, s := range found.segments {
-			id, err := c.fs.stat(s.path)
+			id, err := c.fs.Stat(s.path)
 			if err != nil {
 				return nil, err
 			}
 			at[s.path] = len(r.Segments)
-			r.Segments = append(r.Segments, SegmentReport{Path: s.path, First: s.first, Size: id.size, Time: s.created})
+			r.Segments = append(r.Segments, SegmentReport{Path: s.path, First: s.first, Size: id.Size, Time: s.created})
 		}
 		found.visit = func(s segment, b batch) error {
 			segment := &r.Segments[at[s.path]]
@@ -224,7 +224,7 @@ func validEvents(rec record) error {
 // backups checks every backup.
 func (r *Report) backups(c *closed) (*CorruptError, error) {
 	if c.data.backupDir != "" {
-		if _, err := c.fs.names(c.data.backupDir); isMissing(err) {
+		if _, err := c.fs.Names(c.data.backupDir); isMissing(err) {
 			return nil, nil
 		}
 	}

@@ -1,6 +1,6 @@
 //go:build unix
 
-package atomicstore
+package vfs
 
 import (
 	"os"

@@ -1,6 +1,6 @@
 //go:build !linux
 
-package atomicstore
+package vfs
 
 import "errors"
 

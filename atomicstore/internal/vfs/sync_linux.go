@@ -1,4 +1,4 @@
-package atomicstore
+package vfs
 
 import (
 	"errors"

@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd
 
-package atomicstore
+package vfs
 
 import (
 	"os"
