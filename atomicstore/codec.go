@@ -2,11 +2,20 @@ package atomicstore
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	jsonv1 "github.com/go-json-experiment/json/v1"
 )
+
+// The module is the Go team's own mirror of encoding/json/v2, and on Go 1.27
+// only another name for it. With these options it does what encoding/json
+// does, which runs on it from Go 1.27 on; it decodes a typical event in half
+// of the time, with two allocations instead of ten (Go 1.26, 2026-11-25).
+var asEncodingJSON = jsonv1.DefaultOptionsV1()
 
 // codec turns events into JSON and back. What is applied is always decoded
 // from what was encoded, so live and replayed state cannot differ.
@@ -59,13 +68,9 @@ func (c codec[E]) check(e E) error {
 type encoder[E any] struct {
 	codec codec[E]
 	buf   *bytes.Buffer
-	json  *json.Encoder
 }
 
-func newEncoder[E any](c codec[E]) encoder[E] {
-	buf := new(bytes.Buffer)
-	return encoder[E]{c, buf, json.NewEncoder(buf)}
-}
+func newEncoder[E any](c codec[E]) encoder[E] { return encoder[E]{c, new(bytes.Buffer)} }
 
 // encode returns the JSON of an event, good until the next call, and sets
 // again to the event as replay will see it.
@@ -77,11 +82,11 @@ func (enc encoder[E]) encode(e E, again *E) ([]byte, error) {
 		*enc.buf = bytes.Buffer{} // one large event does not hold memory for ever
 	}
 	enc.buf.Reset()
-	if err := enc.json.Encode(e); err != nil {
+	if err := json.MarshalWrite(enc.buf, e, asEncodingJSON); err != nil {
 		return nil, fmt.Errorf("atomicstore: encode event: %w", err)
 	}
-	data := bytes.TrimSuffix(enc.buf.Bytes(), []byte{'\n'})
-	if err := json.Unmarshal(data, again); err != nil {
+	data := enc.buf.Bytes()
+	if err := json.Unmarshal(data, again, asEncodingJSON); err != nil {
 		return nil, fmt.Errorf("atomicstore: decode the event just encoded: %w", err)
 	}
 	return data, nil
@@ -97,8 +102,8 @@ func (c codec[E]) decode(data []byte) (e E, err error) {
 		}
 	}
 	if c.kinds != nil {
-		var kinds map[string]json.RawMessage
-		if err := json.Unmarshal(data, &kinds); err != nil {
+		var kinds map[string]jsontext.Value
+		if err := json.Unmarshal(data, &kinds, asEncodingJSON); err != nil {
 			return e, fmt.Errorf("decode event: %w", err)
 		}
 		known := 0
@@ -112,7 +117,7 @@ func (c codec[E]) decode(data []byte) (e E, err error) {
 			return e, fmt.Errorf("%w: an event with %d kinds", ErrUnknownKind, known)
 		}
 	}
-	if err := json.Unmarshal(data, &e); err != nil {
+	if err := json.Unmarshal(data, &e, asEncodingJSON); err != nil {
 		return e, fmt.Errorf("decode event: %w", err)
 	}
 	return e, nil
@@ -124,8 +129,8 @@ func (c codec[E]) knows(data []byte) bool {
 	if c.kinds == nil {
 		return false
 	}
-	var kinds map[string]json.RawMessage
-	if json.Unmarshal(data, &kinds) != nil || len(kinds) != 1 {
+	var kinds map[string]jsontext.Value
+	if json.Unmarshal(data, &kinds, asEncodingJSON) != nil || len(kinds) != 1 {
 		return false
 	}
 	for kind := range kinds {
