@@ -185,11 +185,8 @@ func (s *Store[S, E]) backupLog(initial S) error {
 	if err != nil {
 		return err
 	}
-	data, err := encodeSnapshot(&version[S]{state: state, at: Position{base.at.Epoch, found.last}, chain: found.chain}, time.Now())
-	if err != nil {
-		return err
-	}
-	return s.data.copyBackup(data, found.last)
+	v := &version[S]{state: state, at: Position{base.at.Epoch, found.last}, chain: found.chain}
+	return s.data.copyBackup(writeSnapshot(v, time.Now()), found.last)
 }
 
 // highest returns the highest seq that is known to have been given.

@@ -174,7 +174,7 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 	start := time.Now()
 	logged := s.wal.logged.Load()
 	v := s.current.Load()
-	size := 0
+	size := int64(0)
 	defer func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -182,26 +182,22 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 		c.backupErr = s.data.backupErr
 		if err == nil {
 			c.count++
-			c.seq, c.bytes, c.epoch, c.logged = v.at.Seq, int64(size), v.at.Epoch, logged
+			c.seq, c.bytes, c.epoch, c.logged = v.at.Seq, size, v.at.Epoch, logged
 		}
 	}()
 	if !c.stale(v.at.Seq) && v.at.Epoch == c.epoch {
-		size = int(c.bytes)
+		size = c.bytes
 		return nil
 	}
-	data, err := encodeSnapshot(v, start)
-	if err != nil {
-		return err
-	}
-	size = len(data)
+	write := writeSnapshot(v, start)
 	if v.at.Epoch != c.epoch {
 		// The log of an epoch goes on from this snapshot alone: if an operator
 		// copies over it, there must be another.
-		if err := s.data.copyBackup(data, v.at.Seq); err != nil {
+		if err := s.data.copyBackup(write, v.at.Seq); err != nil {
 			s.opts.Logger.Warn("a backup was not made", "change", v.at.Seq, "error", err)
 		}
 	}
-	err = s.data.install(data, v.at.Seq, adopted)
+	size, err = s.data.install(write, v.at.Seq, adopted)
 	s.measureSpace()
 	if err != nil {
 		if errors.Is(err, ErrReplaced) {

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -305,61 +306,61 @@ func (f *dataFile) settle() (contents, error) {
 	return c, nil
 }
 
-// install replaces data.json by data, the state after the change seq. The old
-// one becomes a backup. adopted is the digest of an operator's file that Open
+// install replaces data.json by what write writes, the state after the change
+// seq, and returns its size. The old one becomes a backup. adopted is the digest of an operator's file that Open
 // has taken over, if that is what stands there.
 //
 // Where an operator put another file there, at whatever moment, his stays and
 // install returns ErrReplaced. After any other error the old or the new one
 // stands there, both whole, and install can be tried again.
-func (f *dataFile) install(data []byte, seq uint64, adopted *digest) error {
+func (f *dataFile) install(write func(io.Writer) error, seq uint64, adopted *digest) (size int64, err error) {
 	if f.man.coming != nil {
 		c, err := f.settle()
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if c.whose == operators && (adopted == nil || c.sum != *adopted) {
-			return ErrReplaced
+			return 0, ErrReplaced
 		}
 	}
 	name := newTempName()
 	temp := f.temp(name)
-	coming, id, err := f.prepare(temp, data)
+	coming, id, err := f.prepare(temp, write)
 	if err != nil {
 		f.fs.Remove(temp)
-		return fmt.Errorf("write %s: %w", snapshotName, err)
+		return 0, fmt.Errorf("write %s: %w", snapshotName, err)
 	}
 	coming.seq = seq
 	if err := f.sync(); err != nil {
 		f.fs.Remove(temp)
-		return err
+		return 0, err
 	}
 	before := f.man
 	before.coming, before.temp = &coming, name
 	before.seq = max(before.seq, seq)
 	f.man.coming, f.man.temp = before.coming, name // it may be on disk even if write fails
 	if err := f.write(before); err != nil {
-		return err
+		return 0, err
 	}
 
 	out, err := f.swap(temp)
 	if errors.Is(err, errTaken) {
-		return f.leave()
+		return 0, f.leave()
 	}
 	if err != nil {
-		return fmt.Errorf("replace %s: %w", snapshotName, err)
+		return 0, fmt.Errorf("replace %s: %w", snapshotName, err)
 	}
 	var old contents
 	if out != "" {
 		if old, err = f.look(out); err != nil {
-			return fmt.Errorf("read the %s that was replaced: %w", snapshotName, err)
+			return 0, fmt.Errorf("read the %s that was replaced: %w", snapshotName, err)
 		}
 		if taken := adopted != nil && old.sum == *adopted; !taken && old.whose == operators {
-			return f.putBack(out, coming)
+			return 0, f.putBack(out, coming)
 		}
 	}
 	if err := f.sync(); err != nil {
-		return err
+		return 0, err
 	}
 	f.seen = id
 	switch {
@@ -367,26 +368,43 @@ func (f *dataFile) install(data []byte, seq uint64, adopted *digest) error {
 		f.keep(out, old)
 	case old.whose != nobodys:
 		if err := f.setAside(out, snapshotName); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return f.write(manifest{seq: before.seq, present: []owned{coming}})
+	return coming.size, f.write(manifest{seq: before.seq, present: []owned{coming}})
 }
 
 // prepare writes and syncs a file under a temporary name.
-func (f *dataFile) prepare(temp string, data []byte) (o owned, id vfs.FileID, err error) {
+func (f *dataFile) prepare(temp string, write func(io.Writer) error) (o owned, id vfs.FileID, err error) {
 	file, err := f.fs.Create(temp)
 	if err != nil {
 		return o, id, err
 	}
-	if err = writeAll(file, data, 0); err == nil {
+	out := &digesting{file: file, sum: sha256.New()}
+	if err = write(out); err == nil {
 		err = file.Sync()
 	}
 	if err = errors.Join(err, file.Close()); err != nil {
 		return o, id, err
 	}
 	id, err = f.fs.Stat(temp)
-	return owned{sum: sha256.Sum256(data), size: id.Size, mtime: id.MTime.UnixNano()}, id, err
+	return owned{sum: digest(out.sum.Sum(nil)), size: out.size, mtime: id.MTime.UnixNano()}, id, err
+}
+
+// digesting writes a file from its start on and keeps its digest.
+type digesting struct {
+	file vfs.Appender
+	size int64
+	sum  hash.Hash
+}
+
+func (d *digesting) Write(b []byte) (int, error) {
+	if err := writeAll(d.file, b, d.size); err != nil {
+		return 0, err
+	}
+	d.size += int64(len(b))
+	d.sum.Write(b)
+	return len(b), nil
 }
 
 // errTaken means that somebody made a data.json while there was none.
@@ -533,20 +551,29 @@ func (f *dataFile) same(a, b string) bool {
 	return err == nil && first == second
 }
 
-// copyBackup writes a backup of a data.json that is not yet there.
-func (f *dataFile) copyBackup(data []byte, seq uint64) error {
+// copyBackup writes a backup of a state that no data.json holds.
+func (f *dataFile) copyBackup(write func(io.Writer) error, seq uint64) error {
 	if f.backupDir == "" {
 		return nil
 	}
+	temp := f.temp(newTempName())
+	defer f.fs.Remove(temp)
+	if _, _, err := f.prepare(temp, write); err != nil {
+		return err
+	}
+	if _, err := f.linkFresh(temp, seq); err != nil {
+		return err
+	}
+	return f.fs.SyncDir(f.backupDir)
+}
+
+// linkFresh gives a file the name of a backup made now.
+func (f *dataFile) linkFresh(path string, seq uint64) (to string, err error) {
 	for now := time.Now(); ; now = now.Add(time.Millisecond) {
-		path := filepath.Join(f.backupDir, backupName(seq, now))
-		if _, err := f.fs.Stat(path); err == nil {
-			continue
+		to = filepath.Join(f.backupDir, backupName(seq, now))
+		if err := f.fs.Link(path, to); !errors.Is(err, fs.ErrExist) {
+			return to, err
 		}
-		if err := f.fs.Replace(path, data); err != nil {
-			return err
-		}
-		return f.fs.SyncDir(f.backupDir)
 	}
 }
 
@@ -569,11 +596,8 @@ func (f *dataFile) linkBackup(path string, seq uint64) (to string, err error) {
 			to = b.Path // the first of an epoch, or a crash came between link and remove
 		}
 	}
-	for now := time.Now(); to == ""; now = now.Add(time.Millisecond) {
-		name := filepath.Join(f.backupDir, backupName(seq, now))
-		if err := f.fs.Link(path, name); err == nil {
-			to = name
-		} else if !errors.Is(err, fs.ErrExist) {
+	if to == "" {
+		if to, err = f.linkFresh(path, seq); err != nil {
 			return "", err
 		}
 	}

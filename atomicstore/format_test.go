@@ -3,7 +3,6 @@ package atomicstore
 import (
 	"bytes"
 	"crypto/sha256"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
@@ -11,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 var updateGolden = flag.Bool("update", false, "write testdata/v1 anew; only for a new format")
@@ -57,23 +58,27 @@ const (
 // goldenFiles are a data.json, its MANIFEST, and a data.json with changes.
 func goldenFiles(t testing.TB) map[string][]byte {
 	at := time.Date(2026, 11, 24, 18, 0, 0, 0, time.UTC)
-	snap := snapshot{Epoch: "6f1d02c3884e90ab", Seq: 0, SavedAt: at, State: json.RawMessage(`{"lines":["zero"]}`)}
-	data, err := snap.encode()
-	if err != nil {
-		t.Fatal(err)
-	}
+	snap := snapshot{Epoch: "6f1d02c3884e90ab", Seq: 0, SavedAt: at, State: jsontext.Value(`{"lines":["zero"]}`)}
+	data := written(t, snap)
 	m := manifest{
 		seq:     2,
 		present: []owned{{sum: sha256.Sum256(data), size: int64(len(data)), mtime: at.UnixNano(), seq: 0}},
 		coming:  &owned{sum: sha256.Sum256(nil), size: 0, mtime: at.Add(time.Second).UnixNano(), seq: 2},
 		temp:    tempPrefix + "00112233aabbccdd",
 	}
-	snap.Changes = []snapshotChange{{ID: "00000000000000000000000000000001", Time: at.Add(time.Second), RequestID: "r-one", Events: []json.RawMessage{json.RawMessage(`{"added":{"line":"one"}}`)}}}
-	restore, err := snap.encode()
-	if err != nil {
+	snap.Changes = []snapshotChange{{ID: "00000000000000000000000000000001", Time: at.Add(time.Second), RequestID: "r-one", Events: []jsontext.Value{jsontext.Value(`{"added":{"line":"one"}}`)}}}
+	restore := written(t, snap)
+	return map[string][]byte{goldenSnapshot: data, goldenManifest: m.encode(), goldenRestore: restore}
+}
+
+// written returns the file of a snapshot.
+func written(t testing.TB, s snapshot) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := s.writeWhole(&b); err != nil {
 		t.Fatal(err)
 	}
-	return map[string][]byte{goldenSnapshot: data, goldenManifest: m.encode(), goldenRestore: restore}
+	return b.Bytes()
 }
 
 // TestGoldenFilesV1 checks that the small files are written as they were.
@@ -95,7 +100,7 @@ func TestGoldenFilesV1(t *testing.T) {
 			t.Errorf("%s is written differently: that needs a new format number and FORMAT.md", name)
 		}
 	}
-	for name, want := range map[string][]string{"manifest": {"zero", "one", "two", "three"}, "restore": {"zero", "one"}} {
+	for name, want := range map[string][]string{"manifest": {"zero", "one", "two", "three"}, "restore": {"zero", "one"}, "sum-first": {"zero"}} {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS("testdata/v1/"+name)); err != nil {
 			t.Fatal(err)

@@ -1,7 +1,6 @@
 package atomicstore
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/tidwall/btree"
 )
 
@@ -30,7 +31,19 @@ type picture struct {
 
 func (g *gallery) Clone() *gallery { return &gallery{*g.entries.Copy()} }
 
-func (g *gallery) MarshalJSON() ([]byte, error) { return json.Marshal(g.entries.Values()) }
+// MarshalJSONTo writes one picture after the other: a checkpoint never holds
+// them all as JSON.
+func (g *gallery) MarshalJSONTo(to *jsontext.Encoder) error {
+	if err := to.WriteToken(jsontext.BeginArray); err != nil {
+		return err
+	}
+	for _, p := range g.entries.Scan {
+		if err := json.MarshalEncode(to, p); err != nil {
+			return err
+		}
+	}
+	return to.WriteToken(jsontext.EndArray)
+}
 
 func (g *gallery) UnmarshalJSON(data []byte) error {
 	var list []*picture

@@ -2,7 +2,6 @@ package atomicstore
 
 import (
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -122,12 +121,8 @@ func (c *closed) put(snap snapshot) error {
 		return err
 	}
 	snap.SavedAt = time.Now() // so that it is not, byte for byte, what is there
-	data, err := snap.encode()
-	if err != nil {
-		return err
-	}
 	temp := c.data.temp(newTempName())
-	if _, _, err := c.data.prepare(temp, data); err != nil {
+	if _, _, err := c.data.prepare(temp, snap.writeWhole); err != nil {
 		c.fs.Remove(temp)
 		return err
 	}
@@ -201,7 +196,7 @@ func (c *closed) append(snap *snapshot, log *scanned, upTo uint64) error {
 	return w.read(snap.Seq, upTo, func(r record) error {
 		change := snapshotChange{ID: hex.EncodeToString(r.id[:]), Time: r.time, RequestID: r.requestID}
 		for _, e := range r.events {
-			change.Events = append(change.Events, json.RawMessage(slices.Clone(e)))
+			change.Events = append(change.Events, slices.Clone(e))
 		}
 		snap.Changes = append(snap.Changes, change)
 		return nil

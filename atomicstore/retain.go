@@ -1,6 +1,8 @@
 package atomicstore
 
 import (
+	"io"
+	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -198,10 +200,15 @@ func (s *Store[S, E]) age(now time.Time) error {
 	}
 	if list, err := s.backups(); err == nil && len(list) == 0 && s.opts.BackupDir != "" {
 		// When nobody writes for so long, data.json would be the only copy.
-		data, err := s.opts.FS.Read(s.path(snapshotName))
-		if err == nil {
-			err = s.data.copyBackup(data, saved)
+		present, err := s.opts.FS.Open(s.path(snapshotName))
+		if err != nil {
+			return err
 		}
+		defer present.Close()
+		err = s.data.copyBackup(func(w io.Writer) error {
+			_, err := io.Copy(w, io.NewSectionReader(present, 0, math.MaxInt64))
+			return err
+		}, saved)
 		if err != nil {
 			return err
 		}

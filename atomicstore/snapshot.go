@@ -1,13 +1,16 @@
 package atomicstore
 
 import (
-	"bytes"
-	"encoding/json"
+	"bufio"
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"reflect"
 	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 const (
@@ -17,13 +20,13 @@ const (
 
 // snapshot is the state at a position, as data.json and each backup hold it.
 type snapshot struct {
-	Format  int             `json:"format"`
-	Epoch   string          `json:"epoch"`
-	Seq     uint64          `json:"seq"`
-	Chain   uint32          `json:"chain"` // checksum of the batch that ends at seq
-	SavedAt time.Time       `json:"savedAt"`
-	Sum     *uint32         `json:"sum"` // checksum of the state, byte for byte; nil in the oldest files
-	State   json.RawMessage `json:"state"`
+	Format  int            `json:"format"`
+	Epoch   string         `json:"epoch"`
+	Seq     uint64         `json:"seq"`
+	Chain   uint32         `json:"chain"` // checksum of the batch that ends at seq
+	SavedAt time.Time      `json:"savedAt"`
+	State   jsontext.Value `json:"state"`
+	Sum     *uint32        `json:"sum"` // checksum of the state, byte for byte; nil in the oldest files
 
 	// Changes come after the state: a restore writes them, which knows nothing
 	// of Apply.
@@ -32,33 +35,62 @@ type snapshot struct {
 
 // snapshotChange is a record of the log in a snapshot.
 type snapshotChange struct {
-	ID        string            `json:"id"` // 32 hexadecimal digits
-	Time      time.Time         `json:"time"`
-	RequestID string            `json:"requestId,omitempty"`
-	Events    []json.RawMessage `json:"events"`
+	ID        string           `json:"id"` // 32 hexadecimal digits
+	Time      time.Time        `json:"time"`
+	RequestID string           `json:"requestId,omitempty"`
+	Events    []jsontext.Value `json:"events"`
 }
 
-// encodeSnapshot returns the bytes of data.json at a version.
-func encodeSnapshot[S any](v *version[S], now time.Time) ([]byte, error) {
-	state, err := json.Marshal(v.state)
-	if err != nil {
-		return nil, fmt.Errorf("encode the state: %w", err)
+// writeSnapshot returns what writes data.json at a version. Nothing holds the
+// whole file, unless the state itself makes it in one piece (MarshalJSON).
+func writeSnapshot[S any](v *version[S], now time.Time) func(io.Writer) error {
+	s := snapshot{Epoch: v.at.Epoch, Seq: v.at.Seq, Chain: v.chain, SavedAt: now}
+	return func(w io.Writer) error {
+		return s.write(w, func(w io.Writer) error { return encodeState(w, v.state) })
 	}
-	return snapshot{Epoch: v.at.Epoch, Seq: v.at.Seq, Chain: v.chain, SavedAt: now, State: state}.encode()
 }
 
-// encode puts every field on a line of its own, so that head shows a person
-// what the file is.
-func (s snapshot) encode() ([]byte, error) {
-	var b bytes.Buffer
-	b.Grow(len(s.State) + 256)
-	fmt.Fprintf(&b, "{\n\"format\": %d,\n\"epoch\": %q,\n\"seq\": %d,\n\"chain\": %d,\n\"savedAt\": %q,\n\"sum\": %d,\n\"state\": ",
-		snapshotFormat, s.Epoch, s.Seq, s.Chain, s.SavedAt.UTC().Format(time.RFC3339Nano), crc32.Checksum(s.State, castagnoli))
-	b.Write(s.State)
+// encodeState writes the JSON of a state.
+func encodeState[S any](w io.Writer, state S) error {
+	var err error
+	switch m := any(state).(type) {
+	case json.MarshalerTo:
+		err = json.MarshalWrite(w, state, asEncodingJSON)
+	case json.Marshaler:
+		// As it is: the general way would make two more copies of it.
+		var data []byte
+		if data, err = m.MarshalJSON(); err != nil {
+			break
+		}
+		if !jsontext.Value(data).IsValid(asEncodingJSON) {
+			err = fmt.Errorf("MarshalJSON of %T does not give JSON", state)
+			break
+		}
+		_, err = w.Write(data)
+	default:
+		err = json.MarshalWrite(w, state, asEncodingJSON)
+	}
+	if err != nil {
+		return fmt.Errorf("encode the state: %w", err)
+	}
+	return nil
+}
+
+// write puts every field on a line of its own, so that head shows a person
+// what the file is. state writes the state.
+func (s snapshot) write(w io.Writer, state func(io.Writer) error) error {
+	b := bufio.NewWriterSize(w, 64<<10)
+	fmt.Fprintf(b, "{\n\"format\": %d,\n\"epoch\": %q,\n\"seq\": %d,\n\"chain\": %d,\n\"savedAt\": %q,\n\"state\": ",
+		snapshotFormat, s.Epoch, s.Seq, s.Chain, s.SavedAt.UTC().Format(time.RFC3339Nano))
+	sum := &summing{to: b}
+	if err := state(sum); err != nil {
+		return err
+	}
+	fmt.Fprintf(b, ",\n\"sum\": %d", sum.crc)
 	for i, c := range s.Changes {
-		line, err := json.Marshal(c)
+		line, err := json.Marshal(c, asEncodingJSON)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if i == 0 {
 			b.WriteString(",\n\"changes\": [")
@@ -72,7 +104,26 @@ func (s snapshot) encode() ([]byte, error) {
 		b.WriteString("\n]")
 	}
 	b.WriteString("\n}\n")
-	return b.Bytes(), nil
+	return b.Flush()
+}
+
+// writeWhole writes a snapshot whose state is encoded already.
+func (s snapshot) writeWhole(w io.Writer) error {
+	return s.write(w, func(w io.Writer) error {
+		_, err := w.Write(s.State)
+		return err
+	})
+}
+
+// summing passes on what is written and keeps its checksum.
+type summing struct {
+	to  io.Writer
+	crc uint32
+}
+
+func (s *summing) Write(b []byte) (int, error) {
+	s.crc = crc32.Update(s.crc, castagnoli, b)
+	return s.to.Write(b)
 }
 
 // intact tells whether the state is, to the byte, what was written.
@@ -84,7 +135,7 @@ var errSnapshotSum = errors.New("the state does not match its checksum")
 
 // decodeSnapshot reads the frame of a snapshot, not yet its state.
 func decodeSnapshot(data []byte) (s snapshot, epoch epochID, err error) {
-	if err := json.Unmarshal(data, &s); err != nil {
+	if err := json.Unmarshal(data, &s, asEncodingJSON); err != nil {
 		return s, epoch, err
 	}
 	if s.Format != snapshotFormat {
@@ -104,7 +155,7 @@ var errSnapshotFormat = errors.New("format")
 
 // loadState decodes the state of a snapshot.
 func loadState[S any](data []byte) (state S, err error) {
-	if err := json.Unmarshal(data, &state); err != nil {
+	if err := json.Unmarshal(data, &state, asEncodingJSON); err != nil {
 		return state, fmt.Errorf("decode the state: %w", err)
 	}
 	if v := reflect.ValueOf(state); v.Kind() == reflect.Pointer && v.IsNil() {

@@ -2,11 +2,12 @@ package main
 
 import (
 	"encoding/binary"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"github.com/go-json-experiment/json"
 )
 
 // ideal is the least that a durable typed store can do: a loop that takes all

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/contestkit/contestkit/atomicstore"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/tidwall/btree"
 )
 
@@ -17,17 +19,17 @@ func apply(s *state, e event) error {
 	return nil
 }
 
-// MarshalJSON and UnmarshalJSON: the entries as a list.
-func (s *state) MarshalJSON() ([]byte, error) {
-	b := []byte{'['}
-	s.entries.Scan(func(_ string, p *put) bool {
-		if len(b) > 1 {
-			b = append(b, ',')
+// MarshalJSONTo writes the entries as a list, one after the other.
+func (s *state) MarshalJSONTo(to *jsontext.Encoder) error {
+	if err := to.WriteToken(jsontext.BeginArray); err != nil {
+		return err
+	}
+	for _, p := range s.entries.Scan {
+		if err := json.MarshalEncode(to, event{p}); err != nil {
+			return err
 		}
-		b = append(b, encode(event{p})...)
-		return true
-	})
-	return append(b, ']'), nil
+	}
+	return to.WriteToken(jsontext.EndArray)
 }
 
 type ours struct {
