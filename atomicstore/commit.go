@@ -1,11 +1,9 @@
 package atomicstore
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"time"
 )
 
@@ -76,57 +74,92 @@ func (b *pending[S, E]) reset(base *version[S]) {
 // one fails both are dropped, and until it is on disk nothing that was decided
 // on it is told to anyone.
 type committer[S Cloner[S], E any] struct {
-	store   *Store[S, E]
-	open    *pending[S, E] // gathers
-	spare   *pending[S, E] // not in use while there is no flight
-	taken   []*request[S, E]
-	ids     [64 * 16]byte // random, for the changes to come
-	idsLeft int           // bytes of ids not used yet
-	encoder encoder[E]
+	store    *Store[S, E]
+	open     *pending[S, E]   // gathers
+	spares   []*pending[S, E] // not in use
+	taken    []*request[S, E]
+	deciding int           // the one of taken that is being decided
+	mark     int           // where the frame ended before it
+	ids      [64 * 16]byte // random, for the changes to come
+	idsLeft  int           // bytes of ids not used yet
+	encoder  encoder[E]
 
 	flights  chan *pending[S, E] // to the flusher
 	landed   chan error          // from the flusher, one for each flight
 	inFlight *pending[S, E]      // nil while the disk is free
+	owed     *pending[S, E]      // on disk, its updates not yet answered
 	piped    bool                // the last batch was decided during a flush
 
 	perUpdate time.Duration // that deciding one takes, a moving average
 	perFlush  time.Duration // that a flush takes, a moving average; of whoever flushes
 }
 
-// commitAll is the goroutine of the committer.
-func (s *Store[S, E]) commitAll() {
-	defer close(s.committed)
+// startCommitter begins to take updates.
+func (s *Store[S, E]) startCommitter() {
 	c := &committer[S, E]{
 		store:   s,
 		open:    new(pending[S, E]),
-		spare:   new(pending[S, E]),
+		spares:  []*pending[S, E]{new(pending[S, E]), new(pending[S, E])},
 		encoder: newEncoder[E](s.codec),
 		flights: make(chan *pending[S, E]),
 		landed:  make(chan error, 1),
 	}
 	c.open.reset(s.current.Load())
-	flushed := make(chan struct{})
-	go func() {
-		defer close(flushed)
-		for b := range c.flights {
-			c.landed <- c.flush(b)
-		}
-	}()
-	defer func() {
-		close(c.flights)
-		<-flushed
-	}()
-	s.stalls.committer.Store(goroutineID())
+	go c.fly()
+	go c.run()
+}
 
+// fly is the goroutine of the flusher.
+func (c *committer[S, E]) fly() {
+	defer close(c.store.committed)
+	for b := range c.flights {
+		c.landed <- c.flush(b)
+	}
+}
+
+// run is the goroutine of the committer, until the queue has ended.
+func (c *committer[S, E]) run() {
+	c.store.stalls.committer.Store(goroutineID())
+	ended := false
+	defer func() {
+		if ended {
+			close(c.flights)
+			return
+		}
+		// decide or Apply has called runtime.Goexit, as FailNow of package
+		// testing does. That ends this goroutine, and shall end no more.
+		c.abandon()
+		go c.run()
+	}()
+	c.loop()
+	ended = true
+}
+
+// loop takes updates until the queue has ended.
+func (c *committer[S, E]) loop() {
+	s := c.store
 	idle := time.NewTimer(confirmAfter)
 	idle.Stop()
 	confirmed := true
-	for {
+	for ended := false; ; {
+		for {
+			if c.inFlight == nil && c.depart() {
+				confirmed = false
+				idle.Reset(confirmAfter)
+			}
+			c.settle()
+			if !ended || c.inFlight == nil {
+				break
+			}
+			c.land(<-c.landed)
+		}
+		if ended {
+			return
+		}
 		ready := s.queue.ready
 		if c.open.full() {
 			ready = nil // until the disk is free
 		}
-		ended := false
 		select {
 		case <-ready:
 			ended = c.gather()
@@ -139,19 +172,6 @@ func (s *Store[S, E]) commitAll() {
 				c.confirm()
 				confirmed = true
 			}
-		}
-		for {
-			if c.inFlight == nil && c.depart() {
-				confirmed = false
-				idle.Reset(confirmAfter)
-			}
-			if !ended || c.inFlight == nil {
-				break
-			}
-			c.land(<-c.landed)
-		}
-		if ended {
-			return
 		}
 	}
 }
@@ -175,6 +195,7 @@ func (c *committer[S, E]) gather() (ended bool) {
 		c.store.stalls.decide.begin(start)
 		n := 0
 		for n < len(c.taken) && !b.full() { // large ones may fill it before
+			c.deciding, c.mark = n, len(b.frame)
 			c.answer(b, c.taken[n], start.UTC().Round(0))
 			n++
 		}
@@ -223,11 +244,14 @@ func (c *committer[S, E]) depart() bool {
 	}
 	c.piped = time.Duration(len(b.waiting))*c.perUpdate > limit || c.store.opts.pipelined
 	if !c.piped {
-		c.flush(b)
+		c.settle()
+		err := c.flush(b)
+		release(b.waiting, err)
 		b.reset(c.store.current.Load())
 		return true
 	}
-	c.inFlight, c.open, c.spare = b, c.spare, nil
+	c.inFlight, c.open = b, c.spares[len(c.spares)-1]
+	c.spares = c.spares[:len(c.spares)-1]
 	c.open.reset(b.result)
 	c.flights <- b
 	runtime.Gosched() // the flusher first: it waits for the disk, not for a processor
@@ -237,12 +261,30 @@ func (c *committer[S, E]) depart() bool {
 // land takes back a batch that was in flight. If it failed, so does the open
 // one, which was decided on it.
 func (c *committer[S, E]) land(err error) {
-	c.spare, c.inFlight = c.inFlight, nil
+	c.owed, c.inFlight = c.inFlight, nil
 	if err != nil {
-		release(c.open.waiting, err)
-		c.open.reset(c.store.current.Load())
+		release(c.owed.waiting, err)
+		c.owed.waiting = c.owed.waiting[:0]
+		c.drop(err, c.store.current.Load())
 	}
-	c.spare.reset(nil)
+}
+
+// drop gives up the open batch.
+func (c *committer[S, E]) drop(err error, base *version[S]) {
+	release(c.open.waiting, err)
+	c.open.reset(base)
+}
+
+// settle answers the updates of a batch that is on disk. That comes after the
+// next batch has departed: the disk is what everybody waits for.
+func (c *committer[S, E]) settle() {
+	if c.owed == nil {
+		return
+	}
+	release(c.owed.waiting, nil)
+	c.owed.reset(nil)
+	c.spares = append(c.spares, c.owed)
+	c.owed = nil
 }
 
 // flush makes a batch durable and visible, and releases its updates, in this
@@ -254,9 +296,7 @@ func (c *committer[S, E]) flush(b *pending[S, E]) error {
 	err := s.wal.write(b.frame, b.base.at.Seq+1, b.prev)
 	s.stalls.flush.end()
 	if err != nil {
-		err = s.fail(err)
-		release(b.waiting, err)
-		return err
+		return s.fail(err)
 	}
 	took := time.Since(start)
 	c.perFlush = average(c.perFlush, took)
@@ -264,7 +304,6 @@ func (c *committer[S, E]) flush(b *pending[S, E]) error {
 
 	s.current.Store(b.result)
 	s.tail.push(b.changes, b.sizes)
-	release(b.waiting, nil)
 	s.checkpoints.changed(b.bytes)
 	return nil
 }
@@ -290,107 +329,6 @@ func release[S, E any](list []*request[S, E], err error) {
 		}
 		r.done <- true
 	}
-}
-
-// answer runs one update and keeps its answer until what it saw is on disk.
-func (c *committer[S, E]) answer(b *pending[S, E], r *request[S, E], now time.Time) {
-	if !r.taken.CompareAndSwap(false, true) {
-		return // its caller has given up
-	}
-	if r.err = c.store.Err(); r.err != nil {
-		r.done <- true
-		return
-	}
-	c.decide(b, r, now)
-	if len(b.changes) == 0 && c.inFlight == nil {
-		r.done <- true // all it saw is on disk already
-		return
-	}
-	b.waiting = append(b.waiting, r)
-}
-
-// decide runs one update on the batch's copy of the state and sets its answer.
-func (c *committer[S, E]) decide(b *pending[S, E], r *request[S, E], now time.Time) {
-	if !b.cloned {
-		b.state, b.cloned = b.base.state.Clone(), true
-	}
-	seen := b.at()
-	mark := len(b.frame)
-	change := Change[E]{Position: Position{seen.Epoch, seen.Seq + 1}, Time: now, RequestID: r.requestID}
-	size, dirty, err := c.try(b, r.decide, &change)
-	switch {
-	case err != nil:
-		b.frame = b.frame[:mark]
-		r.err = err
-		c.store.counts.refused.Add(1)
-		if dirty {
-			b.state = c.store.rebuild(b)
-		}
-	case len(change.Events) == 0:
-		r.at = seen
-	default:
-		b.changes = append(b.changes, change)
-		b.sizes = append(b.sizes, size)
-		b.bytes += size
-		r.at = change.Position
-	}
-}
-
-// try runs decide, adds its events to the frame and applies them to the state.
-// dirty says that an error may have left the state changed.
-func (c *committer[S, E]) try(b *pending[S, E], decide func(S) ([]E, error), change *Change[E]) (size int, dirty bool, err error) {
-	defer func() {
-		if v := recover(); v != nil {
-			dirty, err = true, &PanicError{Value: v, Stack: debug.Stack()}
-		}
-	}()
-	events, err := decide(b.state)
-	if err != nil || len(events) == 0 {
-		return 0, false, err
-	}
-	c.newID(&change.ID)
-	change.Events = make([]E, len(events))
-	b.frame = appendChange(b.frame, change.ID, change.Time, change.RequestID, len(events))
-	for i, e := range events {
-		data, err := c.encoder.encode(e, &change.Events[i])
-		if err != nil {
-			return 0, false, err
-		}
-		if size += len(data); size > c.store.opts.MaxChangeBytes {
-			return 0, false, fmt.Errorf("%w: over %d bytes", ErrTooLarge, c.store.opts.MaxChangeBytes)
-		}
-		b.frame = appendChunk(b.frame, data)
-	}
-	for _, e := range change.Events {
-		if err := c.store.apply(b.state, e); err != nil {
-			return 0, true, err
-		}
-	}
-	return size, false, nil
-}
-
-// newID gives a change its random id. The random bytes are read for many.
-func (c *committer[S, E]) newID(id *[16]byte) {
-	if c.idsLeft == 0 {
-		c.idsLeft = len(c.ids)
-		rand.Read(c.ids[:])
-	}
-	c.idsLeft -= copy(id[:], c.ids[len(c.ids)-c.idsLeft:])
-}
-
-// rebuild makes the batch's state again without the update that spoiled it.
-func (s *Store[S, E]) rebuild(b *pending[S, E]) S {
-	state := b.base.state.Clone()
-	for _, change := range b.changes {
-		for _, e := range change.Events {
-			if err := s.apply(state, e); err != nil {
-				// It was applied a moment ago: Apply is not deterministic. To go
-				// on would write a log that cannot be replayed.
-				panic(fmt.Sprintf("atomicstore: Apply is not deterministic: change %d was applied before and now gives: %v", change.Seq, err))
-			}
-		}
-	}
-	return state
 }
 
 // fail latches the first failure to write.

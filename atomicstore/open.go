@@ -51,7 +51,7 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 		}
 		return nil, fmt.Errorf("atomicstore: open %s: %w", dir, err)
 	}
-	go s.commitAll()
+	s.startCommitter()
 	go s.checkpointAll()
 	s.watching.Add(1)
 	go s.watchAll()
