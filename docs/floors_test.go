@@ -11,6 +11,7 @@ import (
 // decision: everybody who imports the package downloads it.
 var floors = map[string][]string{
 	"atomicstore": {
+		"github.com/go-json-experiment/json", // encoding/json/v2 before Go 1.27, and an alias of it since
 		"github.com/google/renameio/v2",
 		"golang.org/x/sys", // renameat2: the syscall package has no number for it
 	},
