@@ -38,7 +38,9 @@
 // # Not promised
 //
 //   - Nothing against a disk that says it has written and has not.
-//   - The state must fit into memory, with some room for one encoded copy.
+//   - The state must fit into memory. A checkpoint writes its JSON piece by
+//     piece; only what a MarshalJSON makes is held as a whole. A state of large
+//     containers does better with MarshalJSONTo (encoding/json/v2).
 //   - One process at a time, on a local file system with flock (Unix).
 //   - Damage in the very last batch cannot be told from one that was cut off
 //     until a second after it, when another batch confirms it.

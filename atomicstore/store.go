@@ -89,7 +89,8 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 // update was already taken.
 //
 // An Update that decide or Apply calls would wait for itself: after a second
-// it returns [ErrInside], having done nothing.
+// it returns [ErrInside], having done nothing. One in another goroutine that
+// decide waits for holds up everything; the log has the stacks after a second.
 func (s *Store[S, E]) Update(ctx context.Context, decide func(S) ([]E, error)) (Position, error) {
 	if err := ctx.Err(); err != nil {
 		return Position{}, err
