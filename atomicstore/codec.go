@@ -15,7 +15,11 @@ import (
 // only another name for it. With these options it does what encoding/json
 // does, which runs on it from Go 1.27 on; it decodes a typical event in half
 // of the time, with two allocations instead of ten (Go 1.26, 2026-11-25).
-var asEncodingJSON = jsonv1.DefaultOptionsV1()
+var (
+	asEncodingJSON = jsonv1.DefaultOptionsV1()
+	// Of what was encoded a moment ago the syntax need not be checked first.
+	justEncoded = json.JoinOptions(asEncodingJSON, jsonv1.ReportErrorsWithLegacySemantics(false))
+)
 
 // codec turns events into JSON and back. What is applied is always decoded
 // from what was encoded, so live and replayed state cannot differ.
@@ -46,19 +50,19 @@ func newCodec[E any](upgrade func([]byte) ([]byte, error)) codec[E] {
 }
 
 // check tells whether an event is of exactly one kind.
-func (c codec[E]) check(e E) error {
+func (c codec[E]) check(e *E) error {
 	if c.kinds == nil {
 		return nil
 	}
 	set := 0
-	v := reflect.ValueOf(e)
+	v := reflect.ValueOf(e).Elem()
 	for i := range v.NumField() {
 		if !v.Field(i).IsNil() {
 			set++
 		}
 	}
 	if set != 1 {
-		return fmt.Errorf("%w: %d fields of %T are set, one must be", ErrUnknownKind, set, e)
+		return fmt.Errorf("%w: %d fields of %T are set, one must be", ErrUnknownKind, set, *e)
 	}
 	return nil
 }
@@ -74,7 +78,7 @@ func newEncoder[E any](c codec[E]) encoder[E] { return encoder[E]{c, new(bytes.B
 
 // encode returns the JSON of an event, good until the next call, and sets
 // again to the event as replay will see it.
-func (enc encoder[E]) encode(e E, again *E) ([]byte, error) {
+func (enc encoder[E]) encode(e, again *E) ([]byte, error) {
 	if err := enc.codec.check(e); err != nil {
 		return nil, err
 	}
@@ -86,7 +90,7 @@ func (enc encoder[E]) encode(e E, again *E) ([]byte, error) {
 		return nil, fmt.Errorf("atomicstore: encode event: %w", err)
 	}
 	data := enc.buf.Bytes()
-	if err := json.Unmarshal(data, again, asEncodingJSON); err != nil {
+	if err := json.Unmarshal(data, again, justEncoded); err != nil {
 		return nil, fmt.Errorf("atomicstore: decode the event just encoded: %w", err)
 	}
 	return data, nil

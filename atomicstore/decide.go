@@ -94,8 +94,8 @@ func (c *committer[S, E]) try(b *pending[S, E], decide func(S) ([]E, error), cha
 	c.newID(&change.ID)
 	change.Events = make([]E, len(events))
 	b.frame = appendChange(b.frame, change.ID, change.Time, change.RequestID, len(events))
-	for i, e := range events {
-		data, err := c.encoder.encode(e, &change.Events[i])
+	for i := range events {
+		data, err := c.encoder.encode(&events[i], &change.Events[i])
 		if err != nil {
 			return 0, false, err
 		}
