@@ -74,7 +74,7 @@ func Verify(dir string, o *Options) (*Report, error) {
 		before := err
 		report, err = verify(dir, opts)
 		var corrupt, again *CorruptError
-		if err == nil || errors.As(before, &corrupt) && errors.As(err, &again) && corrupt.Path == again.Path && corrupt.Offset == again.Offset && corrupt.Seq == again.Seq {
+		if err == nil || errors.As(before, &corrupt) && errors.As(err, &again) && corrupt.same(again) {
 			break
 		}
 	}

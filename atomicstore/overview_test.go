@@ -1,0 +1,170 @@
+package atomicstore
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+)
+
+func TestLookSeesWhatVerifyDoesWithoutReadingAll(t *testing.T) {
+	p := newHome(t)
+	o := &Options{BackupDir: p.backups, SegmentBytes: 1024}
+	s := mustOpen(t, p.data, o)
+	mustWrite(t, s, numbered("line ", 20)...)
+	checkpoint(t, s)
+	at := mustWrite(t, s, numbered("more ", 20)...)
+	var last Change[entry]
+	for c, err := range s.Changes(t.Context(), Position{at.Epoch, at.Seq - 1}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = c
+		break
+	}
+	for _, open := range []bool{true, false} {
+		if !open {
+			mustClose(t, s)
+		}
+		before := fingerprint(t, filepath.Dir(p.data))
+		v, err := Look(t.Context(), p.data, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !open && fingerprint(t, filepath.Dir(p.data)) != before {
+			t.Error("Look has changed something")
+		}
+		r, err := Verify(p.data, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v.Epoch != at.Epoch || v.First != r.First || v.Last != 40 || !v.LastTime.Equal(last.Time) || v.Snapshot.Whose != "store" || v.Undoable != 1 || len(v.Segments) < 3 {
+			t.Errorf("open %v: got %+v", open, v)
+		}
+		changes := uint64(0)
+		for _, s := range v.Segments {
+			changes += s.Changes
+		}
+		if changes != r.Changes {
+			t.Errorf("open %v: the segments have %d changes, Verify found %d", open, changes, r.Changes)
+		}
+		used, err := InUse(p.data)
+		if err != nil || used != open {
+			t.Errorf("in use: got %v, %v, want %v", used, err, open)
+		}
+	}
+	// What Look says can be undone, RestoreBefore undoes.
+	v, err := Look(t.Context(), p.data, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := RestoreBefore(p.data, v.Undoable, o); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestLookSaysWhatIsDamagedWhereItLooks(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	mustWrite(t, s, "one", "two", "three")
+	mustClose(t, s)
+	path, data := segmentOf(t, p.data)
+	data[frames(t, data)[1]+batchHeader] ^= 1
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Look(t.Context(), p.data, p.options())
+	var corrupt *CorruptError
+	if !errors.As(err, &corrupt) || corrupt.Path != path || v.Last != 1 || len(v.Backups) != 1 {
+		t.Errorf("got %+v, %v", v, err)
+	}
+	if _, err := Look(t.Context(), filepath.Join(p.data, "none"), nil); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of no store: got %v", err)
+	}
+}
+
+// TestLookingAtTheLockKeepsNobodyFromOpening looks all the time while a store
+// is opened again and again.
+func TestLookingAtTheLockKeepsNobodyFromOpening(t *testing.T) {
+	dir := t.TempDir()
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if _, err := InUse(dir); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	for range 8 {
+		s, err := openLedger(dir, nil)
+		if err != nil {
+			t.Error(err)
+			break
+		}
+		if used, err := InUse(dir); err != nil || !used {
+			t.Errorf("an open store: in use %v, %v", used, err)
+		}
+		if _, err := openLedger(dir, nil); !errors.Is(err, ErrLocked) {
+			t.Errorf("a second store: got %v", err)
+		}
+		mustClose(t, s)
+	}
+	close(stop)
+	wg.Wait()
+	if used, err := InUse(t.TempDir()); err != nil || used {
+		t.Errorf("no store: in use %v, %v", used, err)
+	}
+}
+
+func TestReadSnapshotNeedsNoTypes(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	mustWrite(t, s, "one")
+	checkpoint(t, s)
+	at := mustWrite(t, s, "two", "three")
+	mustClose(t, s)
+	snap, err := ReadSnapshot(p.file())
+	if err != nil || snap.Position != at || string(snap.State) != `{"lines":["one","two","three"]}` || snap.SavedAt.IsZero() || len(snap.Changes) != 0 {
+		t.Errorf("got %+v, %v", snap, err)
+	}
+	if err := RestoreBefore(p.data, 3, p.options()); err != nil {
+		t.Fatal(err)
+	}
+	snap, err = ReadSnapshot(p.file())
+	if err != nil || snap.Seq+uint64(len(snap.Changes)) != 2 {
+		t.Fatalf("what RestoreBefore wrote: got %+v, %v", snap, err)
+	}
+	for _, r := range snap.Changes {
+		for logged, err := range Records(t.Context(), p.data, Position{Seq: r.Seq - 1}, nil) {
+			if err != nil || logged.Position != r.Position || logged.ID != r.ID || !logged.Time.Equal(r.Time) || string(logged.Events[0]) != string(r.Events[0]) {
+				t.Errorf("the log has %+v, the snapshot %+v, %v", logged, r, err)
+			}
+			break
+		}
+	}
+	data, err := os.ReadFile(p.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	var corrupt *CorruptError
+	for _, content := range []string{`{"lines":[]}`, "no JSON", string(data)} {
+		p.put(t, content)
+		if _, err := ReadSnapshot(p.file()); !errors.As(err, &corrupt) || corrupt.Path != p.file() {
+			t.Errorf("%.20q: got %v", content, err)
+		}
+	}
+	if _, err := ReadSnapshot(filepath.Join(p.data, "none")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("of no file: got %v", err)
+	}
+}
