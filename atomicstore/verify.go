@@ -60,7 +60,8 @@ func (w whose) String() string {
 
 // Verify reads everything in a store's directory and checks it, against every
 // checksum there is. It changes nothing, needs to know nothing of the types,
-// and may run while a program has the store open. Of o, BackupDir counts.
+// and may run while a program has the store open. Of o, BackupDir and Progress
+// count.
 //
 // Damage to data that was acknowledged is a [*CorruptError], the first one
 // found, beside a report of all that could be read.
@@ -102,18 +103,21 @@ func verify(dir string, opts Options) (*Report, error) {
 	} else {
 		c.data.man, c.data.known = *m, true
 	}
+	p := newProgress(c, opts.Progress)
 	damage, err := r.snapshot(c)
 	if err != nil {
 		return r, err
 	}
-	logDamage, err := r.log(c)
+	p.add(r.Snapshot.Size)
+	logDamage, err := r.log(c, p)
 	if err != nil {
 		return r, err
 	}
-	backupDamage, err := r.backups(c)
+	backupDamage, err := r.backups(c, p)
 	if err != nil {
 		return r, err
 	}
+	p.finish()
 	if first := cmp.Or(logDamage, damage, backupDamage); first != nil {
 		return r, first
 	}
@@ -156,7 +160,7 @@ func (r *Report) snapshot(c *closed) (*CorruptError, error) {
 }
 
 // log checks every segment.
-func (r *Report) log(c *closed) (*CorruptError, error) {
+func (r *Report) log(c *closed, p *progress) (*CorruptError, error) {
 	found, err := listSegments(c.fs, c.walDir, parseSegmentName)
 	if err == nil {
 		at := map[string]int{}
@@ -174,6 +178,7 @@ func (r *Report) log(c *closed) (*CorruptError, error) {
 			segment.Changes += uint64(b.count)
 			r.Batches++
 			r.Changes += uint64(b.count)
+			p.add(int64(b.size()))
 			if b.count > 0 {
 				r.Last = b.last()
 			}
@@ -222,7 +227,7 @@ func validEvents(rec record) error {
 }
 
 // backups checks every backup.
-func (r *Report) backups(c *closed) (*CorruptError, error) {
+func (r *Report) backups(c *closed, p *progress) (*CorruptError, error) {
 	if c.data.backupDir != "" {
 		if _, err := c.fs.Names(c.data.backupDir); isMissing(err) {
 			return nil, nil
@@ -235,6 +240,7 @@ func (r *Report) backups(c *closed) (*CorruptError, error) {
 	var first *CorruptError
 	for _, b := range list {
 		report := BackupReport{Backup: b}
+		p.add(b.Size)
 		if _, err := c.backup(b.Path); isMissing(err) {
 			continue // pruned in the meantime
 		} else if err != nil {

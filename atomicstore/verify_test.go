@@ -44,12 +44,17 @@ func TestVerifyReportsAWholeStoreAndChangesNothing(t *testing.T) {
 	at := mustWrite(t, s, "more", "and more")
 	mustClose(t, s)
 	before := fingerprint(t, filepath.Dir(p.data))
+	var told [][2]int64
+	o.Progress = func(done, total int64) { told = append(told, [2]int64{done, total}) }
 	r, err := Verify(p.data, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if after := fingerprint(t, filepath.Dir(p.data)); after != before {
 		t.Error("Verify has changed something")
+	}
+	if len(told) < 2 || told[0][0] != 0 || told[len(told)-1][0] != told[0][1] || told[0][1] < 2*1024 {
+		t.Errorf("progress: got %v, want from 0 to all bytes", told)
 	}
 	if r.Epoch != at.Epoch || r.First != 1 || r.Last != 22 || r.Changes != 22 || r.Batches < 22 || len(r.Segments) < 2 || r.Torn != 0 ||
 		r.Manifest != "ok" || r.Snapshot.Whose != "store" || r.Snapshot.Seq != 22 || r.Snapshot.Error != "" ||
