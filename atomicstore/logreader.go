@@ -24,7 +24,7 @@ type logReader struct {
 	found *scanned // nil when the folder must be read
 	reach uint64   // the highest change that a snapshot was known to be made after, before found
 
-	file   reader // of segment; nil when none is open
+	file reader // of segment; nil when none is open
 	segment
 	inode  uint64
 	offset int64  // of the next batch
