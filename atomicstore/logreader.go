@@ -8,6 +8,8 @@ import (
 	"math"
 	"slices"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // logReader reads a log from its files, while a store may be writing them. It
@@ -24,7 +26,7 @@ type logReader struct {
 	found *scanned // nil when the folder must be read
 	reach uint64   // the highest change that a snapshot was known to be made after, before found
 
-	file reader // of segment; nil when none is open
+	file vfs.Reader // of segment; nil when none is open
 	segment
 	inode  uint64
 	offset int64  // of the next batch
@@ -159,14 +161,14 @@ func (r *logReader) damaged(err error) error {
 func (r *logReader) list() error {
 	// MANIFEST comes first: what a snapshot was made after is in the log by then.
 	r.reach = 0
-	if data, err := r.fs.read(r.data.manifestPath()); err == nil {
+	if data, err := r.fs.Read(r.data.manifestPath()); err == nil {
 		if m, err := decodeManifest(data); err == nil {
 			r.reach = m.reach()
 		}
 	} else if !isMissing(err) {
 		return err
 	}
-	names, err := r.fs.names(r.walDir)
+	names, err := r.fs.Names(r.walDir)
 	if err != nil {
 		return err
 	}
@@ -204,7 +206,7 @@ func (r *logReader) list() error {
 // unchanged tells whether the segments are those that were listed, and lets
 // them be listed again otherwise.
 func (r *logReader) unchanged() (bool, error) {
-	names, err := r.fs.names(r.walDir)
+	names, err := r.fs.Names(r.walDir)
 	if err != nil {
 		return false, err
 	}
@@ -213,7 +215,7 @@ func (r *logReader) unchanged() (bool, error) {
 			return true, nil
 		}
 		// Someone may have put another log there, whose names begin anew.
-		if id, err := r.fs.stat(r.path); err == nil && id.inode == r.inode {
+		if id, err := r.fs.Stat(r.path); err == nil && id.Inode == r.inode {
 			return true, nil
 		}
 		r.leave()
@@ -242,9 +244,9 @@ func (r *logReader) enter(s segment) error {
 		}
 	}
 	r.leave()
-	id, err := r.fs.stat(s.path)
+	id, err := r.fs.Stat(s.path)
 	if err == nil {
-		r.file, err = r.fs.open(s.path)
+		r.file, err = r.fs.Open(s.path)
 	}
 	if isMissing(err) {
 		return errAgain
@@ -252,7 +254,7 @@ func (r *logReader) enter(s segment) error {
 	if err != nil {
 		return err
 	}
-	r.segment, r.inode, r.offset, r.bottom = s, id.inode, segmentHeader, false
+	r.segment, r.inode, r.offset, r.bottom = s, id.Inode, segmentHeader, false
 	r.last, r.sum, r.chain = s.first-1, s.chain, s.chain
 	return nil
 }

@@ -94,11 +94,11 @@ func (v *Overview) log(ctx context.Context, c *closed) error {
 	}
 	v.Segments = nil
 	for i, s := range found.segments {
-		id, err := c.fs.stat(s.path)
+		id, err := c.fs.Stat(s.path)
 		if err != nil {
 			return err
 		}
-		report := SegmentReport{Path: s.path, First: s.first, Size: id.size, Time: s.created}
+		report := SegmentReport{Path: s.path, First: s.first, Size: id.Size, Time: s.created}
 		if i+1 < len(found.segments) {
 			report.Changes = found.segments[i+1].first - s.first
 		}

@@ -28,8 +28,8 @@ func newProgress(c *closed, tell func(done, total int64)) *progress {
 		}
 	}
 	for _, path := range paths {
-		if id, err := c.fs.stat(path); err == nil {
-			p.total += id.size
+		if id, err := c.fs.Stat(path); err == nil {
+			p.total += id.Size
 		}
 	}
 	tell(0, p.total)

@@ -28,9 +28,12 @@ func ReadSnapshot(path string) (*Snapshot, error) {
 	if err != nil {
 		return nil, asOf(path, err)
 	}
-	s := &Snapshot{Position: Position{snap.Epoch, snap.Seq}, SavedAt: snap.SavedAt, State: snap.State}
+	s := &Snapshot{Position: Position{snap.Epoch, snap.Seq}, SavedAt: snap.SavedAt, State: json.RawMessage(snap.State)}
 	for i, change := range snap.Changes {
-		r := Record{Position: Position{snap.Epoch, snap.Seq + uint64(i) + 1}, Time: change.Time, RequestID: change.RequestID, Events: change.Events}
+		r := Record{Position: Position{snap.Epoch, snap.Seq + uint64(i) + 1}, Time: change.Time, RequestID: change.RequestID}
+		for _, e := range change.Events {
+			r.Events = append(r.Events, json.RawMessage(e))
+		}
 		if _, err := hex.Decode(r.ID[:], []byte(change.ID[:min(len(change.ID), 2*len(r.ID))])); err != nil {
 			return nil, &CorruptError{Path: path, Seq: r.Seq, Err: fmt.Errorf("the id %q of a change", change.ID)}
 		}

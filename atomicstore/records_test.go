@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // recorded returns what Records gives as "seq line", up to its end.
@@ -176,7 +178,7 @@ func saved(t testing.TB, s *ledgerStore, dir string) (putBack func()) {
 	return func() {
 		t.Helper()
 		for name, data := range files {
-			if err := (disk{}).replace(filepath.Join(dir, name), data); err != nil {
+			if err := (vfs.Disk{}).Replace(filepath.Join(dir, name), data); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -315,7 +317,7 @@ func followLost(t *testing.T, another bool) {
 	wantNext(t, records, ended, addedAs(1, "one", "two")...)
 	mustClose(t, s)
 	kill()
-	if err := (disk{}).replace(path, synced); err != nil {
+	if err := (vfs.Disk{}).Replace(path, synced); err != nil {
 		t.Fatal(err)
 	}
 	if another {
