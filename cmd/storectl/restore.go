@@ -99,6 +99,7 @@ type plan struct {
 	to    string // the state it leads to
 	first uint64 // the first change that is set aside
 	last  uint64 // the last one
+	epoch string // of both
 	whole bool   // the log can be read to its end
 	hand  bool   // somebody has put another data.json there already
 }
@@ -109,7 +110,7 @@ func (r *restoreCommand) plan(ctx context.Context, s *store) (*plan, error) {
 	if err != nil && damageOf(err) == nil {
 		return nil, err
 	}
-	p := &plan{first: look.First, last: look.Last, whole: err == nil, hand: look.Snapshot.Whose == "operator"}
+	p := &plan{first: look.First, last: look.Last, epoch: look.Epoch, whole: err == nil, hand: look.Snapshot.Whose == "operator"}
 	if r.Before != 0 {
 		p.to = fmt.Sprintf("the state before change %d", r.Before)
 		p.first = r.Before
@@ -176,9 +177,18 @@ func (p *plan) print(w io.Writer, s *store) {
 
 func (p *plan) printDone(w io.Writer, s *store) {
 	fmt.Fprintln(w, "Restored. Start the program: it takes the state over, and sets aside what was newer.")
-	if s.backups != "" && p.whole && p.last > 0 {
-		fmt.Fprintf(w, "To undo this later, stop the program and restore the backup of change %d that storectl backups %s lists then.\n", p.last, s.dir)
+	if s.backups == "" || !p.whole || p.last == 0 {
+		return
 	}
+	list, err := s.list()
+	for _, b := range list {
+		// Not by seq alone: the epoch that begins now goes on from the same one.
+		if err == nil && b.Seq == p.last && b.Epoch == p.epoch {
+			fmt.Fprintf(w, "To undo this, stop it again and run: storectl restore %s %s\n", s.dir, filepath.Base(b.Path))
+			return
+		}
+	}
+	fmt.Fprintf(w, "To undo this, stop it again and restore the backup of change %d, epoch %s, that storectl backups %s lists then.\n", p.last, p.epoch, s.dir)
 }
 
 // ask asks a person. Anything but yes is no.

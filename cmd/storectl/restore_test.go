@@ -1,0 +1,152 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func (h home) wantTexts(t *testing.T, want ...string) {
+	t.Helper()
+	if got := h.texts(t); !slices.Equal(got, want) {
+		t.Errorf("the store has %q, want %q", got, want)
+	}
+}
+
+func TestRestoreGoesBackToABackup(t *testing.T) {
+	for name, arg := range map[string]func(h home) string{
+		"by path":         func(h home) string { return h.backup(t, 2) },
+		"by name":         func(h home) string { return filepath.Base(h.backup(t, 2)) },
+		"by another name": func(h home) string { return h.data + "/../backups/" + filepath.Base(h.backup(t, 2)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := threeNotes(t)
+			out := mustRun(t, "restore", h.data, arg(h), "--yes")
+			h.wantText(t, out, `
+store  HOME/data
+restore  backup-2-STAMP.json, the state after change 2, saved TIME
+set aside  1 change, 3
+kept in  HOME/backups
+Restored. Start the program: it takes the state over, and sets aside what was newer.
+To undo this, stop it again and run: storectl restore HOME/data backup-3-STAMP.json
+`)
+			h.wantTexts(t, "one", "two")
+			// And the undoing that it speaks of.
+			_, undo, _ := strings.Cut(out, "run: storectl ")
+			mustRun(t, append(strings.Fields(undo), "--yes")...)
+			h.wantTexts(t, "one", "two", "three")
+		})
+	}
+}
+
+func TestRestoreGoesBackToBeforeAChange(t *testing.T) {
+	for seq, want := range map[string][]string{"1": nil, "2": {"one"}, "3": {"one", "two"}} {
+		h := threeNotes(t)
+		out := mustRun(t, "restore", h.data, "--before", seq, "--yes")
+		if !strings.Contains(out, "the state before change "+seq) || !strings.Contains(out, "Restored.") {
+			t.Errorf("printed %s", out)
+		}
+		h.wantTexts(t, want...)
+	}
+	h := threeNotes(t)
+	h.wantText(t, mustRun(t, "restore", h.data, "--before", "2", "--yes"), `
+store  HOME/data
+restore  the state before change 2
+set aside  2 changes, 2 to 3
+kept in  HOME/backups
+Restored. Start the program: it takes the state over, and sets aside what was newer.
+To undo this, stop it again and run: storectl restore HOME/data backup-3-STAMP.json
+`)
+}
+
+func TestRestoreRefusesWhileAProgramHasTheStoreOpen(t *testing.T) {
+	h := threeNotes(t)
+	closeIt := h.openInChild(t)
+	before := fingerprint(t, h.data)
+	for _, args := range [][]string{{"--before", "2"}, {h.backup(t, 2)}} {
+		r := storectl(t, append([]string{"restore", h.data, "--yes"}, args...)...)
+		wantFailure(t, r, 1, "a program has "+h.data+" open", "stop it", "nothing was done")
+		if r.out != "" {
+			t.Errorf("printed %s", r.out)
+		}
+	}
+	if out := mustRun(t, "restore", h.data, "--before", "2", "--dry-run"); !strings.Contains(out, "stop it first") {
+		t.Errorf("the dry run prints %s", out)
+	}
+	if fingerprint(t, h.data) != before {
+		t.Error("restore has changed something")
+	}
+	closeIt()
+	mustRun(t, "restore", h.data, "--before", "2", "--yes")
+	h.wantTexts(t, "one")
+}
+
+// answering runs restore for a person who types something.
+func answering(t *testing.T, ctx context.Context, typed io.Reader, args ...string) result {
+	t.Helper()
+	var out, err bytes.Buffer
+	code := run(ctx, args, &console{in: typed, out: &out, err: &err, asks: true})
+	return result{code, out.String(), err.String()}
+}
+
+func TestRestoreAsksAndTakesNothingButYesForYes(t *testing.T) {
+	for typed, restored := range map[string]bool{"y\n": true, "YES\n": true, "\n": false, "n\n": false, "": false, "yesterday\n": false} {
+		h := threeNotes(t)
+		before := fingerprint(t, h.folder)
+		r := answering(t, t.Context(), strings.NewReader(typed), "restore", h.data, "--before", "3")
+		if r.code != 0 || r.err != "Restore? [y/N] " || strings.Contains(r.out, "Restored.") != restored || strings.Contains(r.out, "Nothing was done.") == restored {
+			t.Errorf("%q: exit code %d, %s%s", typed, r.code, r.out, r.err)
+		}
+		if (fingerprint(t, h.folder) != before) != restored {
+			t.Errorf("%q: restored is not %v", typed, restored)
+		}
+	}
+}
+
+func TestCtrlCAtTheQuestionIsNo(t *testing.T) {
+	h := threeNotes(t)
+	before := fingerprint(t, h.folder)
+	ctx, cancel := context.WithCancel(t.Context())
+	in, typing := io.Pipe()
+	defer typing.Close()
+	asked := &lineWriter{lines: make(chan string)}
+	ended := make(chan result)
+	go func() {
+		// The question is asked once the plan is printed.
+		code := run(ctx, []string{"restore", h.data, "--before", "3"}, &console{in: in, out: asked, err: io.Discard, asks: true})
+		ended <- result{code: code}
+	}()
+	for range 4 {
+		<-asked.lines
+	}
+	cancel()
+	if r := <-ended; r.code != 1 {
+		t.Errorf("exit code %d", r.code)
+	}
+	if fingerprint(t, h.folder) != before {
+		t.Error("restore has changed something")
+	}
+}
+
+func TestRestoreSaysWhyItCannot(t *testing.T) {
+	h := threeNotes(t)
+	wantFailure(t, storectl(t, "restore", h.data, "--before", "9", "--yes"), 1, "there is no change 9; the last is 3")
+	wantFailure(t, storectl(t, "restore", h.data, "none.json", "--yes"), 1, "there is no file none.json")
+	flip(t, h.backup(t, 2), 150)
+	wantFailure(t, storectl(t, "restore", h.data, h.backup(t, 2), "--yes"), 1, "is damaged", "storectl backups "+h.data)
+	h.wantTexts(t, "one", "two", "three")
+}
+
+func TestRestoreWorksWhereTheLogIsDamaged(t *testing.T) {
+	h := threeNotes(t)
+	flip(t, h.segments(t)[0], 64+30)
+	out := mustRun(t, "restore", h.data, h.backup(t, 2), "--yes")
+	if !strings.Contains(out, "the log, which is damaged after change 0") {
+		t.Errorf("printed %s", out)
+	}
+	h.wantTexts(t, "one", "two")
+}
