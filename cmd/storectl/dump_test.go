@@ -82,7 +82,7 @@ func TestDumpBeginsWithTheOldestChangeThatIsHeld(t *testing.T) {
 
 func TestDumpPrintsWhatIsWholeBeforeItFailsAtDamage(t *testing.T) {
 	h := threeNotes(t)
-	flip(t, h.segments(t)[0], 64+104+104+40) // in the third batch, which data.json was made after
+	flip(t, h.segments(t)[0], "three") // in the third batch, which data.json was made after
 	r := storectl(t, "dump", h.data)
 	wantFailure(t, r, 1, "is damaged", "change 3", "storectl verify "+h.data)
 	if strings.Count(r.out, "\n") != 2 {

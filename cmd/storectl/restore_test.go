@@ -39,6 +39,11 @@ To undo this, stop it again and run: storectl restore HOME/data backup-3-STAMP.j
 			_, undo, _ := strings.Cut(out, "run: storectl ")
 			mustRun(t, append(strings.Fields(undo), "--yes")...)
 			h.wantTexts(t, "one", "two", "three")
+			// Its epoch begins with a change 3 as well, which is another state.
+			out = mustRun(t, "restore", h.data, h.backup(t, 0), "--yes")
+			_, undo, _ = strings.Cut(out, "run: storectl ")
+			mustRun(t, append(strings.Fields(undo), "--yes")...)
+			h.wantTexts(t, "one", "two", "three")
 		})
 	}
 }
@@ -136,14 +141,14 @@ func TestRestoreSaysWhyItCannot(t *testing.T) {
 	h := threeNotes(t)
 	wantFailure(t, storectl(t, "restore", h.data, "--before", "9", "--yes"), 1, "there is no change 9; the last is 3")
 	wantFailure(t, storectl(t, "restore", h.data, "none.json", "--yes"), 1, "there is no file none.json")
-	flip(t, h.backup(t, 2), 150)
+	flip(t, h.backup(t, 2), "one")
 	wantFailure(t, storectl(t, "restore", h.data, h.backup(t, 2), "--yes"), 1, "is damaged", "storectl backups "+h.data)
 	h.wantTexts(t, "one", "two", "three")
 }
 
 func TestRestoreWorksWhereTheLogIsDamaged(t *testing.T) {
 	h := threeNotes(t)
-	flip(t, h.segments(t)[0], 64+30)
+	flip(t, h.segments(t)[0], "one")
 	out := mustRun(t, "restore", h.data, h.backup(t, 2), "--yes")
 	if !strings.Contains(out, "the log, which is damaged after change 0") {
 		t.Errorf("printed %s", out)

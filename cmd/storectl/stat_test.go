@@ -36,7 +36,7 @@ func TestStatSaysWhatAnOperatorPutThere(t *testing.T) {
 
 func TestStatSaysWhenTheEndOfTheLogIsDamaged(t *testing.T) {
 	h := threeNotes(t)
-	flip(t, h.segments(t)[0], 64+30)
+	flip(t, h.segments(t)[0], "one")
 	r := storectl(t, "stat", "--json", h.data)
 	wantFailure(t, r, 1, "is damaged at byte 64, change 1", "storectl verify")
 	if o := decode[overview](t, r.out); o.Damage == nil || o.Damage.Seq != 1 || o.Damage.Offset != 64 || o.Backups.Count != 2 {

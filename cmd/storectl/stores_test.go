@@ -30,7 +30,9 @@ func (h home) options() *atomicstore.Options {
 	return &atomicstore.Options{
 		BackupDir:    h.backups,
 		SegmentBytes: 4 << 10,
-		MaxAge:       100 * 365 * 24 * time.Hour, // the clock of still begins in 2000
+		// More than any test writes: a reader may fall far behind.
+		KeepModifications: 1000,
+		MaxAge:            100 * 365 * 24 * time.Hour, // the clock of still begins in 2000
 	}
 }
 
@@ -242,12 +244,16 @@ func (h home) segments(t testing.TB) []string {
 	return list
 }
 
-// flip changes one bit of a file.
-func flip(t testing.TB, path string, at int) {
+// flip changes one bit of a file, in the first place where it has a text.
+func flip(t testing.TB, path, text string) {
 	t.Helper()
 	data, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
+	}
+	at := strings.Index(string(data), text)
+	if at < 0 {
+		t.Fatalf("%s does not have %q", path, text)
 	}
 	data[at] ^= 1
 	if err := os.WriteFile(path, data, 0o600); err != nil {

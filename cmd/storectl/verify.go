@@ -36,6 +36,9 @@ func (v *verifyCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	bar := c.bar("verify", true)
 	options := store.options()
 	options.Progress = bar.set
