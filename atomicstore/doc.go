@@ -35,6 +35,12 @@
 // it; from then on Update returns [ErrReplaced]. What was newer is set aside in
 // the backup folder, not lost.
 //
+// # Looking in
+//
+// [Look], [Verify], [Records], [ReadSnapshot] and [Backups] read a directory
+// without its types, beside a running store, and change nothing. cmd/storectl
+// puts them, and the restores, on the command line.
+//
 // # Not promised
 //
 //   - Nothing against a disk that says it has written and has not.
