@@ -80,7 +80,7 @@ func (r *logReader) readAll(ctx context.Context, o RecordsOptions, give func(Rec
 			continue
 		case !o.Follow:
 			if r.found != nil && len(r.found.segments) == 0 && r.given {
-				return r.replaced()
+				return fmt.Errorf("%w: the log of %s was taken away", ErrEpoch, r.epoch)
 			}
 			return nil
 		}
@@ -96,10 +96,6 @@ func (r *logReader) readAll(ctx context.Context, o RecordsOptions, give func(Rec
 // same tells whether two damages are one.
 func (e *CorruptError) same(o *CorruptError) bool {
 	return e != nil && o != nil && e.Path == o.Path && e.Offset == o.Offset && e.Seq == o.Seq
-}
-
-func (r *logReader) replaced() error {
-	return fmt.Errorf("%w: the log of %s was replaced", ErrEpoch, r.epoch)
 }
 
 // lost is about a change that was read before it was synced, which then failed.
@@ -189,14 +185,11 @@ func (r *logReader) list() error {
 			return &CorruptError{Path: s.path, Seq: s.first, Err: errors.New("the segment belongs to another log")}
 		}
 	}
-	switch epoch := first.epoch.String(); {
-	case r.logID != [8]byte{} && r.logID != first.logID:
-		return r.replaced()
-	case r.epoch != "" && r.epoch != epoch:
+	epoch := first.epoch.String()
+	if r.epoch != "" && r.epoch != epoch {
 		return fmt.Errorf("%w: %s, the log is of %s", ErrEpoch, Position{r.epoch, r.done}, epoch)
-	default:
-		r.epoch, r.logID = epoch, first.logID
 	}
+	r.epoch, r.logID = epoch, first.logID
 	if first.first > r.done+1 {
 		return &TruncatedError{First: first.first}
 	}
@@ -225,10 +218,15 @@ func (r *logReader) unchanged() (bool, error) {
 }
 
 // covering returns which segment the next change is in: the last one that does
-// not begin behind it. It is below 0 when there is none.
+// not begin behind it. Who begins again begins with the change that was given
+// last, to see that what comes follows it. It is below 0 when there is none.
 func (r *logReader) covering() int {
+	next := r.done + 1
+	if r.file == nil && r.given {
+		next = r.done
+	}
 	i := len(r.found.segments) - 1
-	for i > 0 && r.found.segments[i].first > r.done+1 {
+	for i > 0 && r.found.segments[i].first > next {
 		i--
 	}
 	return i

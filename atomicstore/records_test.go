@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -282,6 +283,57 @@ func followConfirmed(t *testing.T) {
 	wantRecorded(t, p.data, Position{}, addedAs(1, "one", "two", "three")...)
 	cancel()
 	<-ended
+}
+
+// twoSegments leaves a log of two changes, each in a segment of its own, the
+// first one confirmed.
+func twoSegments(t *testing.T, p home) (paths []string) {
+	o := &Options{BackupDir: p.backups, SegmentBytes: 512}
+	inBubble(t, func(t *testing.T) {
+		s := mustOpen(t, p.data, o)
+		mustWrite(t, s, strings.Repeat("a", 300))
+		waitIdle()
+		mustWrite(t, s, strings.Repeat("b", 300))
+		mustClose(t, s)
+	})
+	paths, err := filepath.Glob(filepath.Join(p.data, walName, "*"+segmentSuffix))
+	if err != nil || len(paths) != 2 {
+		t.Fatalf("segments %v, %v", paths, err)
+	}
+	return paths
+}
+
+func TestRecordsGoOnInTheNextSegmentAfterABatchThatConfirms(t *testing.T) {
+	p := newHome(t)
+	twoSegments(t, p)
+	wantRecorded(t, p.data, Position{}, addedAs(1, strings.Repeat("a", 300), strings.Repeat("b", 300))...)
+}
+
+func TestASegmentOfAnotherHistoryIsDamage(t *testing.T) {
+	p := newHome(t)
+	path := twoSegments(t, p)[1]
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := decodeHeader(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := decodeBatch(data[segmentHeader:], h.logID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.chain++ // whole in itself, but it follows another batch
+	frame, _ := endBatch(append(beginBatch(nil), b.payload...), h.logID, h.chain, b.seq, b.count)
+	data = append(h.encode(), frame...)
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var corrupt *CorruptError
+	if got, err := recorded(t, p.data, Position{}); !errors.As(err, &corrupt) || len(got) != 1 || corrupt.Path != path || corrupt.Seq != 2 {
+		t.Errorf("got %q, %v", got, err)
+	}
 }
 
 func TestFollowingEndsWhenHistoryIsReplaced(t *testing.T) {
