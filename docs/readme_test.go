@@ -97,7 +97,7 @@ func main() {
 	}
 	// Nobody pays for what only the server or the tests use.
 	linked := run("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".")
-	for _, heavy := range []string{"kong", "chromedp", "scs", "argon2id", "rapid", "goleak"} {
+	for _, heavy := range []string{"kong", "chromedp", "scs", "argon2id", "rapid", "goleak", "jsondiff", "progressbar", "humanize"} {
 		if strings.Contains(linked, heavy) {
 			t.Errorf("an importer links %s", heavy)
 		}

@@ -107,13 +107,13 @@ type plan struct {
 // plan finds out what will be set aside. It fails where the restore would.
 func (r *restoreCommand) plan(ctx context.Context, s *store) (*plan, error) {
 	look, err := atomicstore.Look(ctx, s.dir, s.options())
-	if err != nil && damageOf(err) == nil {
+	found := damageOf(err)
+	if err != nil && found == nil {
 		return nil, err
 	}
-	p := &plan{first: look.First, last: look.Last, epoch: look.Epoch, whole: err == nil, hand: look.Snapshot.Whose == "operator"}
+	p := &plan{first: look.First, last: look.Last, epoch: look.Epoch, whole: !found.inLog(), hand: look.Snapshot.Whose == "operator"}
 	if r.Before != 0 {
 		p.to = fmt.Sprintf("the state before change %d", r.Before)
-		p.first = r.Before
 		if p.whole && r.Before > look.Last {
 			return nil, fmt.Errorf("there is no change %d; the last is %d", r.Before, look.Last)
 		}
@@ -121,7 +121,7 @@ func (r *restoreCommand) plan(ctx context.Context, s *store) (*plan, error) {
 			return nil, fmt.Errorf("change %d cannot be undone any more: %s", r.Before, undoable(look.Undoable))
 		}
 		// What is older may be in logs that were set aside: RestoreBefore looks.
-		p.first = max(p.first, look.First)
+		p.first = max(r.Before, look.First)
 		return p, nil
 	}
 	snap, err := atomicstore.ReadSnapshot(r.Backup)

@@ -146,6 +146,18 @@ func TestRestoreSaysWhyItCannot(t *testing.T) {
 	h.wantTexts(t, "one", "two", "three")
 }
 
+func TestRestoreWorksWhereThePresentStateIsDamaged(t *testing.T) {
+	h := threeNotes(t)
+	keep := modified(t, h.data+"/data.json")
+	flip(t, h.data+"/data.json", "one")
+	keep()
+	out := mustRun(t, "restore", h.data, "--before", "3", "--yes")
+	if !strings.Contains(strings.Join(strings.Fields(out), " "), "set aside 1 change, 3") {
+		t.Errorf("printed %s", out)
+	}
+	h.wantTexts(t, "one", "two")
+}
+
 func TestRestoreWorksWhereTheLogIsDamaged(t *testing.T) {
 	h := threeNotes(t)
 	flip(t, h.segments(t)[0], "one")

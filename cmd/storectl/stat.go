@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -78,6 +79,9 @@ func damageOf(err error) *damage {
 	}
 	return &damage{corrupt.Path, corrupt.Offset, corrupt.Seq, corrupt.Err.Error()}
 }
+
+// inLog tells whether there is damage, and in the log.
+func (d *damage) inLog() bool { return d != nil && filepath.Base(filepath.Dir(d.Path)) == "wal" }
 
 func (s *statCommand) Run(ctx context.Context, c *console) error {
 	store, err := s.open()

@@ -78,7 +78,7 @@ func printReport(c *console, s *store, r *atomicstore.Report, found *damage) err
 		return whole
 	}
 	log := whole
-	if found != nil && filepath.Base(filepath.Dir(found.Path)) == "wal" {
+	if found.inLog() {
 		log = bad(fmt.Sprintf("%s, byte %d, change %d: %s", filepath.Base(found.Path), found.Offset, found.Seq, found.Error))
 	}
 	manifest := whole
