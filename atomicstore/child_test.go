@@ -24,15 +24,25 @@ func say(w *words, word string) error {
 	return nil
 }
 
-const childVariable = "ATOMICSTORE_TEST_CHILD"
+const (
+	childVariable = "ATOMICSTORE_TEST_CHILD"  // its folder
+	childScript   = "ATOMICSTORE_TEST_SCRIPT" // what it does: to write until it is killed, "order" or "order again"
+)
 
-// childMain runs instead of the tests in a process that is there to be killed:
-// it writes from several goroutines and prints each word once it is
-// acknowledged.
+// childMain runs instead of the tests in a process of its own: one that is
+// there to be killed, which writes from several goroutines and prints each word
+// once it is acknowledged, or orderedChild.
 func childMain() bool {
 	dir := os.Getenv(childVariable)
-	if dir == "" {
+	switch {
+	case dir == "":
 		return false
+	case os.Getenv(childScript) == "order":
+		orderedChild(dir, 0)
+		return true
+	case os.Getenv(childScript) == "order again":
+		orderedChild(dir, 30)
+		return true
 	}
 	store, err := atomicstore.Open(dir, &words{}, say, childOptions(dir))
 	if err != nil {
