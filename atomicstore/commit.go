@@ -296,7 +296,7 @@ func (c *committer[S, E]) flush(b *pending[S, E]) error {
 	err := s.wal.write(b.frame, b.base.at.Seq+1, b.prev)
 	s.stalls.flush.end()
 	if err != nil {
-		return s.fail(err)
+		return s.unwritten(err, b.base.at.Seq+1, b.prev)
 	}
 	took := time.Since(start)
 	c.perFlush = average(c.perFlush, took)
@@ -308,16 +308,29 @@ func (c *committer[S, E]) flush(b *pending[S, E]) error {
 	return nil
 }
 
+// unwritten returns the answer to the updates of a batch, from the change first
+// on, that was not written: the store has failed, unless only the next segment
+// found no room.
+func (s *Store[S, E]) unwritten(err error, first uint64, prev uint32) error {
+	if !errors.Is(err, ErrDiskFull) {
+		return s.fail(err)
+	}
+	s.wal.unseal(first, prev)
+	s.noRoom(err)
+	return err
+}
+
 // confirm writes a batch of no changes.
 func (c *committer[S, E]) confirm() {
 	s := c.store
 	prev := s.wal.chain
 	frame := s.wal.seal(beginBatch(nil), 0)
+	first := s.current.Load().at.Seq + 1
 	s.stalls.flush.begin(time.Now())
-	err := s.wal.write(frame, s.current.Load().at.Seq+1, prev)
+	err := s.wal.write(frame, first, prev)
 	s.stalls.flush.end()
 	if err != nil {
-		s.fail(err)
+		s.unwritten(err, first, prev)
 	}
 }
 

@@ -44,7 +44,7 @@ func workload(t *testing.T, dir string, d *crashfs.Disk) (h history) {
 			}
 			return events, nil
 		})
-		if errors.Is(err, ErrReplaced) {
+		if errors.Is(err, ErrReplaced) || errors.Is(err, ErrDiskFull) {
 			return h // not taken
 		}
 		if err != nil {

@@ -24,8 +24,9 @@ var (
 	// ErrClosed means that the store was closed before the update was taken.
 	ErrClosed = errors.New("atomicstore: the store is closed")
 
-	// ErrDiskFull means that less than Options.Reserve is free. The update was
-	// not taken; updates are as soon as there is room again.
+	// ErrDiskFull means that less than Options.Reserve is free, or that there was
+	// no room for another segment of the log. Nothing of the update was written;
+	// updates are taken as soon as there is room again.
 	ErrDiskFull = errors.New("atomicstore: the disk is nearly full")
 
 	// ErrOverloaded means that Options.QueueLimit updates are waiting already.

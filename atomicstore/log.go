@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
@@ -60,6 +61,7 @@ type wal struct {
 	rotateAfter  time.Duration // so that old changes can go without young ones; 0 is never
 
 	logged  atomic.Int64 // bytes of batches written
+	lacks   atomic.Int64 // bytes of the segment that found no room, 0 since one was made
 	rotated func()       // called after a segment was made; may be nil
 
 	// Of the committer.
@@ -86,7 +88,8 @@ type wal struct {
 
 // rotate begins a new segment, with copied batches in it if there are any. It
 // gets its name only when it is complete and synced, so a segment with a name
-// is never half made.
+// is never half made, and one that finds no room is none: then the error is
+// ErrDiskFull, and the log goes on as if nothing had been tried.
 func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) error {
 	h := header{epoch: w.epoch, logID: w.logID, first: first, chain: chain, created: time.Now().UTC()}
 	if oldest, ok := oldestRecord(copied, w.logID); ok && oldest.Before(h.created) {
@@ -99,16 +102,16 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 	if f == nil {
 		var err error
 		if f, err = w.fs.Create(temp); err != nil {
-			return fmt.Errorf("create a log segment: %w", err)
+			return w.unmade(size, fmt.Errorf("create a log segment: %w", err))
 		}
 	}
 	if err := fill(f, append(h.encode(), copied...), max(offset, filled), size); err != nil {
 		f.Close()
-		return fmt.Errorf("fill a log segment: %w", err)
+		return w.unmade(size, fmt.Errorf("fill a log segment: %w", err))
 	}
 	if err := f.Sync(); err != nil {
 		f.Close()
-		return fmt.Errorf("sync a log segment: %w", err)
+		return w.unmade(size, fmt.Errorf("sync a log segment: %w", err))
 	}
 
 	w.generation++
@@ -127,6 +130,7 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 	w.mu.Lock()
 	w.segments = append(superseded(w.segments, first), s)
 	w.mu.Unlock()
+	w.lacks.Store(0)
 	if w.rotated != nil {
 		w.rotated()
 	}
@@ -134,6 +138,17 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) erro
 		return old.Close()
 	}
 	return nil
+}
+
+// unmade returns the error of a segment of so many bytes that did not come to
+// have a name.
+func (w *wal) unmade(size int64, err error) error {
+	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+		return err
+	}
+	w.fs.Remove(filepath.Join(w.dir, newSegment)) // it has taken what room there was
+	w.lacks.Store(size)
+	return fmt.Errorf("%w: %w", ErrDiskFull, err)
 }
 
 // oldestRecord returns the time of the first change in a run of batches.
@@ -239,9 +254,13 @@ func (w *wal) seal(frame []byte, count int) []byte {
 	return frame
 }
 
+// unseal takes back the frame sealed last, which nothing of was written.
+func (w *wal) unseal(first uint64, prev uint32) { w.next, w.chain = first, prev }
+
 // write makes a sealed frame durable. first is the seq of its first change,
-// prev the checksum of the batch before it, which is durable. An error means
-// that the log must not be written any more.
+// prev the checksum of the batch before it, which is durable. ErrDiskFull means
+// that nothing was written; any other error, that the log must not be written
+// any more.
 func (w *wal) write(frame []byte, first uint64, prev uint32) error {
 	w.writing.Lock()
 	defer w.writing.Unlock()

@@ -192,10 +192,7 @@ func (t trace) wantInPlace(test *testing.T, c systemCall, temp, dir string, befo
 	if !t.writtenAndSynced(temp, c.began) {
 		test.Errorf("line %d: data.json is replaced before the new one is synced", c.began)
 	}
-	made := t.next(-1, func(c systemCall) bool {
-		return c.name == "openat" && strings.Contains(c.args, temp) && strings.Contains(c.args, "O_CREAT")
-	})
-	if !t.synced(dir, made, c.began) {
+	if !t.synced(dir, t.made(temp), c.began) {
 		test.Errorf("line %d: data.json is replaced before the folder with the new one is synced", c.began)
 	}
 	if !t.synced(dir, c.ended, before) {
@@ -203,12 +200,19 @@ func (t trace) wantInPlace(test *testing.T, c systemCall, temp, dir string, befo
 	}
 }
 
-// wantNamedBefore wants a MANIFEST on disk, made after the coming data.json,
-// before the call that puts that in place.
+// made returns the line of the call that made a file.
+func (t trace) made(path string) int {
+	return t.next(-1, func(c systemCall) bool {
+		return c.name == "openat" && strings.Contains(c.args, path) && strings.Contains(c.args, "O_CREAT")
+	})
+}
+
+// wantNamedBefore wants a MANIFEST on disk, made after the coming data.json was
+// there with its name, before the call that puts that in place.
 func (t trace) wantNamedBefore(test *testing.T, c systemCall, temp, dir string) {
 	test.Helper()
 	for _, m := range t {
-		if isManifest(m) && m.ended < c.began && t.writtenAndSynced(temp, m.began) && t.synced(dir, m.ended, c.began) && t.names(m, temp) {
+		if isManifest(m) && m.ended < c.began && t.writtenAndSynced(temp, m.began) && t.synced(dir, t.made(temp), m.began) && t.synced(dir, m.ended, c.began) && t.names(m, temp) {
 			return
 		}
 	}

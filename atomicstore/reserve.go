@@ -19,14 +19,14 @@ func (s *Store[S, E]) measureSpace() {
 		return // the next look may tell more; a write that fails will tell it all
 	}
 	s.reserve.free.Store(free)
-	if s.reserve.keep < 0 {
-		return
+	need := s.wal.lacks.Load()
+	if s.reserve.keep >= 0 {
+		// The next snapshot needs room beside the present one, and is larger by as
+		// much as was logged since, at worst.
+		s.checkpoints.mu.Lock()
+		need = max(need, s.reserve.keep+s.checkpoints.bytes+s.wal.logged.Load()-s.checkpoints.logged)
+		s.checkpoints.mu.Unlock()
 	}
-	// The next snapshot needs room beside the present one, and is larger by as
-	// much as was logged since, at worst.
-	s.checkpoints.mu.Lock()
-	need := s.reserve.keep + s.checkpoints.bytes + s.wal.logged.Load() - s.checkpoints.logged
-	s.checkpoints.mu.Unlock()
 	full := free < need
 	if s.reserve.full.Swap(full) == full {
 		return
@@ -35,5 +35,14 @@ func (s *Store[S, E]) measureSpace() {
 		s.opts.Logger.Error("the disk is nearly full; updates are refused until there is room", "free", free, "needed", need)
 	} else {
 		s.opts.Logger.Info("there is room on the disk again", "free", free)
+	}
+}
+
+// noRoom refuses updates after a segment found no room, in spite of the
+// reserve: that was too small, or another program was quicker. Nothing is lost,
+// so the next look at the disk may lift it; what is tried then will tell.
+func (s *Store[S, E]) noRoom(cause error) {
+	if !s.reserve.full.Swap(true) {
+		s.opts.Logger.Error("the disk is full; updates are refused until there is room", "error", cause)
 	}
 }

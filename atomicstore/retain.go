@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"errors"
 	"io"
 	"math"
 	"path/filepath"
@@ -179,7 +180,9 @@ func (s *Store[S, E]) age(now time.Time) error {
 			return err
 		}
 		if newest {
-			if err := s.wal.renew(); err != nil {
+			if err := s.wal.renew(); errors.Is(err, ErrDiskFull) {
+				return err
+			} else if err != nil {
 				return s.fail(err)
 			}
 		}
