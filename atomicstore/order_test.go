@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -242,13 +244,41 @@ func (t trace) wantNamedAfter(test *testing.T, c systemCall, dir string, told in
 	test.Errorf("line %d: after data.json was replaced no MANIFEST is on disk before the next message", c.began)
 }
 
-// wantCovered wants a snapshot in place, durably, before a segment goes.
+// wantCovered wants a snapshot of all that a segment holds in place, durably,
+// before the segment goes; or another name of it on disk, if it is set aside.
 func (t trace) wantCovered(test *testing.T, gone systemCall, dir string) {
 	test.Helper()
+	path := gone.paths()[0]
+	generation, _, _ := strings.Cut(filepath.Base(path), "-")
+	end := -1 // the first change of the segment after it
 	for _, c := range t {
-		if _, to, ok := c.renames(); ok && to == filepath.Join(dir, "data.json") && c.ended < gone.began && t.synced(dir, c.ended, gone.began) {
+		from, to, ok := c.renames()
+		switch {
+		case !ok || c.ended > gone.began:
+		case from == path && t.synced(filepath.Dir(to), c.ended, gone.began):
+			return
+		case filepath.Ext(to) == ".wal" && filepath.Base(to) > generation+"." && end < 0:
+			fmt.Sscanf(to[strings.LastIndexByte(to, '-')+1:], "%d", &end)
+		}
+	}
+	for _, c := range t {
+		temp, to, ok := c.renames()
+		if ok && to == filepath.Join(dir, "data.json") && t.synced(dir, c.ended, gone.began) && end >= 0 && t.snapshotSeq(temp) >= end-1 {
 			return
 		}
 	}
-	test.Errorf("line %d: a segment is removed before a snapshot is on disk", gone.began)
+	test.Errorf("line %d: %s is removed before a snapshot of change %d is on disk", gone.began, path, end-1)
+}
+
+var seqLine = regexp.MustCompile(`\\"seq\\": (\d+)`)
+
+// snapshotSeq reads the position out of what was written into a data.json.
+func (t trace) snapshotSeq(path string) int {
+	for _, c := range t {
+		if m := seqLine.FindStringSubmatch(c.args); c.writes(path) && m != nil {
+			n, _ := strconv.Atoi(m[1])
+			return n
+		}
+	}
+	return -1
 }
