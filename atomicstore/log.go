@@ -233,6 +233,9 @@ func (w *wal) prepared() (vfs.Appender, int64) {
 	}
 	w.spare = nil
 	<-s.done
+	if s.file == nil {
+		return nil, 0
+	}
 	return s.file, s.size
 }
 

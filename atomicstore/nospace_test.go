@@ -3,6 +3,7 @@ package atomicstore
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,51 +22,58 @@ type tightDisk struct {
 	mu     sync.Mutex
 	full   string // the step of making a file that finds no room: "create", "write" or "sync"; "" is none
 	failed int    // steps that found no room
+	free   int64  // bytes that it says are free
 }
 
-func (d *tightDisk) set(full string) {
+func (d *tightDisk) set(full string, free int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.full = full
+	d.full, d.free = full, free
 }
 
-func (d *tightDisk) refuses(step string) error {
+// refuses tells whether a step of making a file finds no room. With segments it
+// takes some of the bubble's time, in which more updates come.
+func (d *tightDisk) refuses(step, path string) error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.full != step {
+	full := d.full == step
+	if full {
+		d.failed++
+	}
+	d.mu.Unlock()
+	if !full {
 		return nil
 	}
-	d.failed++
+	if filepath.Base(path) == newSegment {
+		<-time.After(10 * time.Millisecond)
+	}
 	return syscall.ENOSPC
 }
 
 func (d *tightDisk) Free(string) (int64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.full != "" {
-		return 100, nil
-	}
-	return 1 << 40, nil
+	return d.free, nil
 }
 
 func (d *tightDisk) Create(path string) (vfs.Appender, error) {
-	if err := d.refuses("create"); err != nil {
+	if err := d.refuses("create", path); err != nil {
 		return nil, err
 	}
 	f, err := d.Disk.Create(path)
-	return &tightFile{Appender: f, disk: d}, err
+	return &tightFile{Appender: f, disk: d, path: path}, err
 }
 
 type tightFile struct {
 	vfs.Appender
 	disk  *tightDisk
+	path  string
 	size  int64
 	grown bool // since the last sync
 }
 
 func (f *tightFile) WriteAt(b []byte, offset int64) (int, error) {
 	if end := offset + int64(len(b)); end > f.size {
-		if err := f.disk.refuses("write"); err != nil {
+		if err := f.disk.refuses("write", f.path); err != nil {
 			n, _ := f.Appender.WriteAt(b[:len(b)/2], offset)
 			return n, err
 		}
@@ -76,7 +84,7 @@ func (f *tightFile) WriteAt(b []byte, offset int64) (int, error) {
 
 func (f *tightFile) Sync() error {
 	if f.grown {
-		if err := f.disk.refuses("sync"); err != nil {
+		if err := f.disk.refuses("sync", f.path); err != nil {
 			return err
 		}
 	}
@@ -99,14 +107,18 @@ func TestASegmentThatFindsNoRoomRefusesUpdates(t *testing.T) {
 					s := mustOpen(t, dir, o)
 					defer func() { s.Close() }()
 					mustWrite(t, s, "first")
-					d.set(step)
+					d.set(step, 100)
 
 					there := []string{"first"} // acknowledged
 					refused := func() bool {
 						results := make(chan error, 6)
 						names := numbered(fmt.Sprintf("%d of ", len(there)), cap(results))
-						for _, line := range names {
-							go func() { _, err := write(s, line); results <- err }()
+						for i, line := range names {
+							go func() {
+								<-time.After(time.Duration(i) * time.Millisecond)
+								_, err := write(s, line)
+								results <- err
+							}()
 						}
 						taken := 0
 						for range names {
@@ -136,28 +148,31 @@ func TestASegmentThatFindsNoRoomRefusesUpdates(t *testing.T) {
 						t.Errorf("half a segment stays and takes room: %v", err)
 					}
 					elapse(5 * time.Second) // idle, and the confirmation finds no room either
-					if !refused() || s.Err() != nil {
-						t.Errorf("there is no room, and updates are taken; the store says %v", s.Err())
+					if st := s.Stats(); !st.DiskFull || !refused() || s.Err() != nil {
+						t.Errorf("there is no room, and updates are taken; the store says %v and %+v", s.Err(), st)
 					}
 					cut := d.AfterCrash(crashfs.KeepSome(uint64(len(there))))
 
-					d.set("")
+					d.set("", 1<<40)
 					elapse(watchEvery + time.Millisecond)
-					at := mustWrite(t, s, "after")
+					long := strings.Repeat("x", 4096) // wants a segment
+					at := mustWrite(t, s, long)
 					if want := uint64(len(there) + 1); at.Seq != want {
 						t.Errorf("the change after it is %d, want %d", at.Seq, want)
 					}
+					d.set("", 100) // the segment is made, so nothing is needed now
+					elapse(watchEvery + time.Millisecond)
 					if st := s.Stats(); st.DiskFull {
 						t.Errorf("there is room, and the numbers are %+v", st)
 					}
-					wantLines(t, s, append(slices.Clone(there), "after")...)
+					wantLines(t, s, append(slices.Clone(there), long)...)
 					after := d.AfterCrash(crashfs.KeepNone)
 					mustClose(t, s)
 					if got := logged(); d.failed == 0 || !strings.Contains(got, "the disk is full") || !strings.Contains(got, "there is room on the disk again") {
 						t.Errorf("%d steps found no room; logged was\n%s", d.failed, got)
 					}
 
-					for disk, want := range map[*crashfs.Disk][]string{cut: there, after: append(slices.Clone(there), "after")} {
+					for disk, want := range map[*crashfs.Disk][]string{cut: there, after: append(slices.Clone(there), long)} {
 						s := mustOpen(t, dir, &Options{seam: seam{FS: disk}})
 						wantLines(t, s, want...)
 						mustClose(t, s)
@@ -166,4 +181,29 @@ func TestASegmentThatFindsNoRoomRefusesUpdates(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestAFailedSpareIsNoFilledSegment: the segment that is made in its stead must
+// be preallocated all the same, or every append to it may find no room.
+func TestAFailedSpareIsNoFilledSegment(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(t *testing.T) {
+		d := &tightDisk{Disk: crashfs.New()}
+		s := mustOpen(t, dir, &Options{SegmentBytes: 4096, Reserve: -1, seam: seam{FS: d}})
+		defer mustClose(t, s)
+		d.set("write", 1<<40)
+		half := strings.Repeat("x", 2048)
+		mustWrite(t, s, half)
+		waitIdle()
+		if d.failed == 0 {
+			t.Fatal("no spare was tried")
+		}
+		d.set("", 1<<40)
+		mustWrite(t, s, half)
+		segments := s.wal.segments
+		id, err := d.Stat(segments[len(segments)-1].path)
+		if err != nil || len(segments) != 2 || id.Size != 4096 {
+			t.Errorf("of %d segments the last has %d bytes, want 4096: %v", len(segments), id.Size, err)
+		}
+	})
 }

@@ -28,40 +28,16 @@ func TestPowerCutForReal(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv(powerCutRounds)); err == nil {
 		rounds = n
 	}
-	if os.Getuid() != 0 {
-		t.Skip("needs root, to mount a disk")
-	}
 	for round := range rounds {
-		dir := t.TempDir()
-		image, mount := filepath.Join(dir, "image"), filepath.Join(dir, "mount")
-		if err := os.Mkdir(mount, 0o700); err != nil {
-			t.Fatal(err)
-		}
-		for _, command := range [][]string{
-			{"truncate", "-s", "64M", image},
-			{"mkfs.ext4", "-q", image},
-			{"mount", "-o", "loop", image, mount},
-		} {
-			if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
-				t.Skipf("cannot mount a disk: %v: %v: %s", command, err, out)
-			}
-		}
-		cutPower(t, round, image, mount)
-		os.Remove(image)
+		t.Run(fmt.Sprintf("round=%d", round), func(t *testing.T) { cutPower(t, round, newLoopDisk(t, "64M")) })
 		if t.Failed() {
 			return
 		}
 	}
 }
 
-func cutPower(t *testing.T, round int, image, mount string) {
-	umount := func() {
-		if out, err := exec.Command("umount", mount).CombinedOutput(); err != nil {
-			t.Errorf("umount: %v: %s", err, out)
-		}
-	}
-	defer umount()
-	dir := filepath.Join(mount, "data")
+func cutPower(t *testing.T, round int, d *loopDisk) {
+	dir := filepath.Join(d.path, "data")
 	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), childVariable+"="+dir)
 	out, err := cmd.StdoutPipe()
@@ -80,7 +56,7 @@ func cutPower(t *testing.T, round int, image, mount string) {
 			acknowledged[seq] = word
 		}
 	}
-	root, err := os.Open(mount)
+	root, err := os.Open(d.path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,10 +69,8 @@ func cutPower(t *testing.T, round int, image, mount string) {
 	if err != nil {
 		t.Skipf("this file system cannot be shut down: %v", err)
 	}
-	umount()
-	if out, err := exec.Command("mount", "-o", "loop", image, mount).CombinedOutput(); err != nil {
-		t.Fatalf("mount: %v: %s", err, out)
-	}
+	d.umount()
+	d.mount()
 
 	if _, err := atomicstore.Verify(dir, childOptions(dir)); err != nil {
 		t.Errorf("round %d: Verify: %v", round, err)
