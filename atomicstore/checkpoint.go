@@ -30,6 +30,7 @@ type checkpoints struct {
 	count  uint64
 	took   time.Duration // of the last one
 	err    error         // of the last one
+	at     time.Time     // when data.json was made, UTC; zero when it is not known
 
 	backups     int    // kept
 	backupBytes int64  // of them, and of what was set aside
@@ -82,7 +83,7 @@ func (c *checkpoints) stale(seq uint64) bool {
 func (c *checkpoints) fill(st *Stats) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	st.Checkpoints, st.SnapshotSeq, st.SnapshotBytes = c.count, c.seq, c.bytes
+	st.Checkpoints, st.SnapshotSeq, st.SnapshotBytes, st.SnapshotAt = c.count, c.seq, c.bytes, c.at
 	st.Backups, st.BackupBytes, st.Undoable, st.AgedOut = c.backups, c.backupBytes, c.undoable, c.aged
 	if c.backupErr != nil {
 		st.BackupError = c.backupErr.Error()
@@ -174,6 +175,9 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 	start := time.Now()
 	logged := s.wal.logged.Load()
 	v := s.current.Load()
+	if !c.stale(v.at.Seq) && v.at.Epoch == c.epoch {
+		return nil
+	}
 	size := int64(0)
 	defer func() {
 		c.mu.Lock()
@@ -182,22 +186,22 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 		c.backupErr = s.data.backupErr
 		if err == nil {
 			c.count++
-			c.seq, c.bytes, c.epoch, c.logged = v.at.Seq, size, v.at.Epoch, logged
+			c.seq, c.bytes, c.epoch, c.logged, c.at = v.at.Seq, size, v.at.Epoch, logged, start.UTC().Round(0)
 		}
 	}()
-	if !c.stale(v.at.Seq) && v.at.Epoch == c.epoch {
-		size = c.bytes
-		return nil
-	}
 	write := writeSnapshot(v, start)
+	var notCopied error
 	if v.at.Epoch != c.epoch {
 		// The log of an epoch goes on from this snapshot alone: if an operator
 		// copies over it, there must be another.
-		if err := s.data.copyBackup(write, v.at.Seq); err != nil {
-			s.opts.Logger.Warn("a backup was not made", "change", v.at.Seq, "error", err)
+		if notCopied = s.data.copyBackup(write, v.at.Seq); notCopied != nil {
+			s.opts.Logger.Warn("a backup was not made; it is when this snapshot is replaced", "change", v.at.Seq, "error", notCopied)
 		}
 	}
 	size, err = s.data.install(write, v.at.Seq, adopted)
+	if notCopied != nil {
+		s.data.backupErr = notCopied // whatever became of the one that was replaced
+	}
 	s.measureSpace()
 	if err != nil {
 		if errors.Is(err, ErrReplaced) {

@@ -514,22 +514,22 @@ func (f *dataFile) leave() error {
 // reported, and tried again when the watching ends.
 func (f *dataFile) keep(path string, c contents) {
 	g := goneFile{path: path, owned: c.owned, id: c.id, since: time.Now(), temp: true}
-	f.file(&g)
+	if err := f.file(&g); err != nil {
+		f.log.Warn("a backup was not made; it is tried again", "change", g.owned.seq, "error", err)
+	}
 	f.gone = append(f.gone, g)
 }
 
-// file links a replaced data.json into the backup folder.
-func (f *dataFile) file(g *goneFile) {
+// file links a replaced data.json into the backup folder, if it is not there.
+func (f *dataFile) file(g *goneFile) error {
 	if f.backupDir == "" || !g.temp {
-		return
+		return nil
 	}
 	to, err := f.makeBackup(g.path, g.owned.seq)
-	f.backupErr = err
-	if err != nil {
-		f.log.Warn("a backup was not made; it is tried again", "change", g.owned.seq, "error", err)
-		return
+	if f.backupErr = err; err == nil {
+		g.path, g.temp = to, false
 	}
-	g.path, g.temp = to, false
+	return err
 }
 
 func (f *dataFile) makeBackup(path string, seq uint64) (string, error) {
@@ -706,7 +706,9 @@ func (f *dataFile) lookAgain(g *goneFile) (c contents, err error) {
 
 // drop ends the watching of a file.
 func (f *dataFile) drop(g goneFile) {
-	f.file(&g)
+	if err := f.file(&g); err != nil {
+		f.log.Error("a backup was not made, and is given up", "change", g.owned.seq, "error", err)
+	}
 	if g.temp {
 		f.fs.Remove(g.path)
 	}

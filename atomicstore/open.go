@@ -115,7 +115,7 @@ func (s *Store[S, E]) openOurs(present contents) error {
 		return fmt.Errorf("%s is whole, and this program cannot read it: %w", snapshotName, err)
 	}
 	s.data.own(present, base.at.Seq)
-	s.checkpoints.bytes = present.id.Size
+	s.checkpoints.bytes, s.checkpoints.at = present.id.Size, present.id.MTime
 	found, err := scan(s.opts.FS, s.wal.dir, base.at.Seq, s.data.man.reach())
 	if err != nil {
 		return err

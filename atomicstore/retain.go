@@ -212,6 +212,10 @@ func (s *Store[S, E]) age(now time.Time) error {
 			_, err := io.Copy(w, io.NewSectionReader(present, 0, math.MaxInt64))
 			return err
 		}, saved)
+		s.data.backupErr = err
+		s.checkpoints.mu.Lock()
+		s.checkpoints.backupErr = err
+		s.checkpoints.mu.Unlock()
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -32,15 +33,16 @@ type Stats struct {
 	Flushing     time.Duration `json:"flushing"`     // age of the flush under way, 0 without one, ns
 	Stalls       uint64        `json:"stalls"`       // flushes and decides that took over a second
 
-	Segments      int    `json:"segments"`      // of the log
-	LogBytes      uint64 `json:"logBytes"`      // written to the log, frames included
-	Checkpoints   uint64 `json:"checkpoints"`   // snapshots written
-	SnapshotSeq   uint64 `json:"snapshotSeq"`   // of data.json
-	SnapshotBytes int64  `json:"snapshotBytes"` // of data.json
-	SnapshotError string `json:"snapshotError"` // of the last attempt, "" when it succeeded
+	Segments      int       `json:"segments"`      // of the log
+	LogBytes      uint64    `json:"logBytes"`      // written to the log, frames included
+	Checkpoints   uint64    `json:"checkpoints"`   // snapshots written
+	SnapshotSeq   uint64    `json:"snapshotSeq"`   // of data.json
+	SnapshotBytes int64     `json:"snapshotBytes"` // of data.json
+	SnapshotAt    time.Time `json:"snapshotAt"`    // when data.json was made, also before the store was opened; UTC
+	SnapshotError string    `json:"snapshotError"` // of the last attempt, "" when it succeeded
 
 	Failed    bool   `json:"failed"`    // nothing can be written until the store is opened again
-	LastError string `json:"lastError"` // why, or SnapshotError, or ""
+	LastError string `json:"lastError"` // why, or SnapshotError, or BackupError, or ""
 
 	Replaced    bool   `json:"replaced"`    // by an operator's data.json: the next Open takes it over
 	FreeBytes   int64  `json:"freeBytes"`   // on the disk
@@ -99,7 +101,8 @@ func (s *Store[S, E]) Stats() Stats {
 	}
 	s.counts.fill(&st)
 	s.checkpoints.fill(&st)
-	if st.LastError = st.SnapshotError; st.Failed {
+	st.LastError = cmp.Or(st.SnapshotError, st.BackupError)
+	if st.Failed {
 		st.LastError = s.Err().Error()
 	}
 	return st

@@ -1,0 +1,228 @@
+package atomicstore
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
+)
+
+// backupless is a disk on which backups cannot be made while it is broken.
+type backupless struct {
+	*crashfs.Disk
+	mu     sync.Mutex
+	broken string // the step that fails: "link", "replace" or "sync"; "" is none
+}
+
+const backupsDir = "/backups"
+
+func (d *backupless) set(broken string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.broken = broken
+}
+
+func (d *backupless) fails(step, dir string) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.broken == step && dir == backupsDir {
+		return syscall.ENOSPC
+	}
+	return nil
+}
+
+func (d *backupless) Link(from, to string) error {
+	if err := d.fails("link", filepath.Dir(to)); err != nil {
+		return err
+	}
+	return d.Disk.Link(from, to)
+}
+
+func (d *backupless) Replace(path string, data []byte) error {
+	if err := d.fails("replace", filepath.Dir(path)); err != nil {
+		return err
+	}
+	return d.Disk.Replace(path, data)
+}
+
+func (d *backupless) SyncDir(dir string) error {
+	if err := d.fails("sync", dir); err != nil {
+		return err
+	}
+	return d.Disk.SyncDir(dir)
+}
+
+// backedUp returns the positions of the backups.
+func backedUp(t *testing.T, s *ledgerStore) (seqs []uint64) {
+	t.Helper()
+	list, err := s.Backups()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range list {
+		seqs = append(seqs, b.Seq)
+	}
+	return seqs
+}
+
+// leftOvers counts the data.json files under temporary names.
+func leftOvers(t *testing.T, s *ledgerStore) (n int) {
+	t.Helper()
+	names, err := s.opts.FS.Names(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if isLeftOver(name) {
+			n++
+		}
+	}
+	return n
+}
+
+func TestABackupThatFailsIsReportedAndTriedAgain(t *testing.T) {
+	for _, step := range []string{"link", "sync"} {
+		t.Run(step, func(t *testing.T) {
+			dir := t.TempDir()
+			inBubble(t, func(t *testing.T) {
+				d := &backupless{Disk: crashfs.New()}
+				logger, logged := logOf()
+				s := mustOpen(t, dir, &Options{BackupDir: backupsDir, SegmentBytes: 4096, Logger: logger, seam: seam{FS: d}})
+				mustWrite(t, s, "one")
+				checkpoint(t, s)
+				d.set(step)
+				mustWrite(t, s, "two")
+				checkpoint(t, s) // does not fail for it
+				if st := s.Stats(); !strings.Contains(st.BackupError, "no space") || st.LastError != st.BackupError || st.SnapshotError != "" || st.SnapshotSeq != 2 || st.Failed {
+					t.Errorf("the numbers are %+v", st)
+				}
+				if !strings.Contains(logged(), "a backup was not made; it is tried again") {
+					t.Errorf("logged was\n%s", logged())
+				}
+				mustWrite(t, s, "three")
+				d.set("")
+				elapse(goneWatched + watchEvery)
+				if st := s.Stats(); st.BackupError != "" || st.LastError != "" {
+					t.Errorf("after it succeeded the numbers are %+v", st)
+				}
+				if got, n := backedUp(t, s), leftOvers(t, s); !slices.Contains(got, 1) || n != 0 {
+					t.Errorf("there are backups %v and %d left-overs, want the one of change 1 and none", got, n)
+				}
+				mustClose(t, s)
+			})
+		})
+	}
+}
+
+// TestABackupThatGoesOnFailingIsGivenUp, but no change that must be undoable is
+// lost by it, since the log stays.
+func TestABackupThatGoesOnFailingIsGivenUp(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(t *testing.T) {
+		d := &backupless{Disk: crashfs.New()}
+		logger, logged := logOf()
+		s := mustOpen(t, dir, &Options{BackupDir: backupsDir, KeepModifications: 5, SegmentBytes: 512, Logger: logger, seam: seam{FS: d}})
+		d.set("link")
+		for _, line := range numbered("line ", 20) {
+			mustWrite(t, s, line)
+			elapse(2 * checkpointEvery)
+		}
+		if n := leftOvers(t, s); n == 0 || n > int(goneWatched/checkpointEvery) {
+			t.Errorf("%d files wait for their backups", n)
+		}
+		elapse(goneWatched + watchEvery)
+		if st := s.Stats(); st.BackupError == "" || st.SnapshotSeq != 20 || st.Failed {
+			t.Errorf("the numbers are %+v", st)
+		}
+		if n := leftOvers(t, s); n != 0 || !strings.Contains(logged(), "is given up") {
+			t.Errorf("%d files still wait; logged was\n%s", n, logged())
+		}
+		for seq := range uint64(20) {
+			if old, err := s.At(t.Context(), seq); err != nil || len(old.Lines) != int(seq) {
+				t.Errorf("At(%d) gives %v and %v", seq, old, err)
+			}
+		}
+		d.set("")
+		mustWrite(t, s, "after")
+		checkpoint(t, s)
+		if st, got := s.Stats(), backedUp(t, s); st.BackupError != "" || !slices.Contains(got, 20) {
+			t.Errorf("the backups are %v, the numbers %+v", got, st)
+		}
+		mustClose(t, s)
+	})
+}
+
+// TestTheFirstBackupOfAnEpochIsMadeLate when it could not be made at once.
+func TestTheFirstBackupOfAnEpochIsMadeLate(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(t *testing.T) {
+		d := &backupless{Disk: crashfs.New()}
+		d.set("replace")
+		logger, logged := logOf()
+		s := mustOpen(t, dir, &Options{BackupDir: backupsDir, SegmentBytes: 4096, Logger: logger, seam: seam{FS: d}})
+		if st := s.Stats(); !strings.Contains(st.BackupError, "no space") || st.SnapshotError != "" || st.Checkpoints != 1 {
+			t.Errorf("the numbers are %+v", st)
+		}
+		if got := backedUp(t, s); len(got) != 0 || !strings.Contains(logged(), "a backup was not made") {
+			t.Errorf("the backups are %v; logged was\n%s", got, logged())
+		}
+		mustWrite(t, s, "one")
+		checkpoint(t, s)
+		if st, got := s.Stats(), backedUp(t, s); st.BackupError != "" || !slices.Equal(got, []uint64{0}) {
+			t.Errorf("the backups are %v, the numbers %+v", got, st)
+		}
+		mustClose(t, s)
+	})
+}
+
+// TestASnapshotThatFailsAtAnyStepIsTriedAgain lets each operation of one fail.
+// Commits go on, and the next one comes by itself.
+func TestASnapshotThatFailsAtAnyStepIsTriedAgain(t *testing.T) {
+	dir := t.TempDir()
+	reported := 0
+	for n, done := 1, false; !done; n++ {
+		inBubble(t, func(t *testing.T) {
+			d := crashfs.New()
+			logger, logged := logOf()
+			s := mustOpen(t, dir, &Options{BackupDir: backupsDir, SegmentBytes: 4096, Logger: logger, seam: seam{FS: d}})
+			mustWrite(t, s, "one")
+			waitIdle()
+			mustWrite(t, s, "two")
+			waitIdle()
+			mustWrite(t, s, "three")
+			before := s.Stats()
+			d.Lock()
+			d.FailAt, d.FailErr = d.Ops+n, syscall.ENOSPC
+			last := d.Ops + n
+			d.Unlock()
+			checkpointing := s.Checkpoint(t.Context())
+			st := s.Stats()
+			if st.Failed || (checkpointing != nil) != (st.SnapshotError != "") || checkpointing != nil && (st.SnapshotSeq != before.SnapshotSeq || !st.SnapshotAt.Equal(before.SnapshotAt) || st.Checkpoints != before.Checkpoints) {
+				t.Errorf("after %v the numbers are %+v", checkpointing, st)
+			}
+			if checkpointing != nil {
+				reported++
+			}
+			d.Lock()
+			done = d.Ops < last
+			d.FailAt = 0
+			d.Unlock()
+			mustWrite(t, s, "four")
+			elapse(goneWatched + watchEvery) // a backup, too, is tried again
+			if st := s.Stats(); st.SnapshotSeq != 4 || st.LastError != "" || st.SnapshotAt.Equal(before.SnapshotAt) {
+				t.Errorf("later the numbers are %+v; logged was\n%s", st, logged())
+			}
+			mustClose(t, s)
+		})
+		if t.Failed() {
+			t.Fatalf("operation %d failed", n)
+		}
+	}
+	if reported < 8 {
+		t.Errorf("only %d operations let a snapshot fail", reported)
+	}
+}
