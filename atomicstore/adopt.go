@@ -185,7 +185,7 @@ func (s *Store[S, E]) backupLog(initial S) error {
 	if err != nil {
 		return err
 	}
-	v := &version[S]{state: state, at: Position{base.at.Epoch, found.last}, chain: found.chain}
+	v := &version[S]{state: state, at: Position{base.at.Epoch, found.last}, chain: found.atLast}
 	return s.data.copyBackup(writeSnapshot(v, time.Now()), found.last)
 }
 

@@ -105,14 +105,17 @@ func (s *Store[S, E]) open(initial S) (err error) {
 	}
 }
 
-var errRotten = errors.New("its bytes are not those that were written, and nobody wrote others")
+var (
+	errRotten       = errors.New("its bytes are not those that were written, and nobody wrote others")
+	errOtherProgram = errors.New("is whole, and this program cannot read it")
+)
 
 // openOurs opens with the data.json that the store wrote.
 func (s *Store[S, E]) openOurs(present contents) error {
 	base, err := s.readVersion(s.path(snapshotName))
 	if err != nil {
 		// Every byte is as it was written, so this program cannot read it.
-		return fmt.Errorf("%s is whole, and this program cannot read it: %w", snapshotName, err)
+		return fmt.Errorf("%s %w: %w", snapshotName, errOtherProgram, err)
 	}
 	s.data.own(present, base.at.Seq)
 	s.checkpoints.bytes, s.checkpoints.at = present.id.Size, present.id.MTime
@@ -303,7 +306,7 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 	s.checkpoints.seq, s.checkpoints.epoch = base.at.Seq, base.at.Epoch
 	w.epoch, w.logID, w.next, w.chain, w.segments = found.epoch, found.logID, found.last+1, found.chain, found.segments
 	w.after, w.last = w.next, w.chain
-	if err := s.replay(base, found.last); err != nil {
+	if err := s.replay(base, found); err != nil {
 		return err
 	}
 	if err := w.rotate(base.at.Seq+1, found.atSnap, found.after, 0); err != nil {
@@ -327,12 +330,16 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 }
 
 // replay makes the present state from the snapshot and the log.
-func (s *Store[S, E]) replay(base *version[S], last uint64) error {
-	state, err := s.forward(base, last)
+func (s *Store[S, E]) replay(base *version[S], found *scanned) error {
+	state, err := s.forward(base, found.last)
 	if err != nil {
 		return err
 	}
-	s.current.Store(&version[S]{state: state, at: Position{base.at.Epoch, last}, chain: s.wal.chain})
+	chain := base.chain
+	if found.last > base.at.Seq {
+		chain = found.atLast
+	}
+	s.current.Store(&version[S]{state: state, at: Position{base.at.Epoch, found.last}, chain: chain})
 	return nil
 }
 

@@ -18,7 +18,8 @@ type scanned struct {
 	epoch      epochID
 	logID      [8]byte
 	last       uint64 // the last change
-	chain      uint32 // checksum of the last batch
+	chain      uint32 // checksum of the last batch, which may only confirm the one before
+	atLast     uint32 // checksum of the batch that ends with the last change
 	torn       int    // bytes of a batch that was never acknowledged
 	after      []byte // the batches after the snapshot, as they stand in the log
 	atSnap     uint32 // checksum of the batch that ends at the snapshot
@@ -66,6 +67,7 @@ func (found *scanned) check(fs vfs.FS, snapSeq, reach uint64) (*scanned, error) 
 	found.epoch, found.logID = first.epoch, first.logID
 	found.last, found.chain = first.first-1, first.chain
 	found.atSnap = first.chain // if the snapshot lies just before the log
+	found.atLast = first.chain
 
 	for i, s := range found.segments {
 		damaged := func(offset int, err error) error {
@@ -122,7 +124,7 @@ func (found *scanned) check(fs vfs.FS, snapSeq, reach uint64) (*scanned, error) 
 			// Valid to the last byte, whatever its flush said at the time: the
 			// copy into a fresh segment makes it durable.
 			if b.count > 0 {
-				found.last = b.last()
+				found.last, found.atLast = b.last(), b.sum
 			}
 			found.chain = b.sum
 			if found.last == snapSeq && b.count > 0 {

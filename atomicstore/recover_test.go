@@ -304,6 +304,35 @@ func TestAnOlderProgramStopsAtAKindItDoesNotKnow(t *testing.T) {
 	}
 }
 
+// TestAConfirmedLogIsReplayedAndSaved: a snapshot names the batch of its last
+// change, not the empty one that confirms it, or the next open takes it for
+// one of another log.
+func TestAConfirmedLogIsReplayedAndSaved(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(t *testing.T) {
+		d := crashfs.New()
+		o := &Options{SegmentBytes: 4096, BackupDir: backupsDir, seam: seam{FS: d}}
+		s := mustOpen(t, dir, o)
+		s.checkpoints.stop() // the snapshot comes too late
+		mustWrite(t, s, "one", "two")
+		waitIdle()
+		cut := d.AfterCrash(crashfs.KeepNone)
+		mustClose(t, s)
+
+		o.FS = cut
+		for range 3 {
+			s = mustOpen(t, dir, o)
+			wantLines(t, s, "one", "two")
+			waitIdle()
+			checkpoint(t, s)
+			mustClose(t, s)
+		}
+		if _, err := Verify(dir, o); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAnEditorsFilesStay(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]bool{
