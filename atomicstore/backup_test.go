@@ -9,13 +9,14 @@ import (
 	"testing"
 
 	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // backupless is a disk on which backups cannot be made while it is broken.
 type backupless struct {
 	*crashfs.Disk
 	mu     sync.Mutex
-	broken string // the step that fails: "link", "replace" or "sync"; "" is none
+	broken string // the step that fails: "link", "replace" or "sync", or "snapshot" for another file; "" is none
 }
 
 const backupsDir = "/backups"
@@ -33,6 +34,15 @@ func (d *backupless) fails(step, dir string) error {
 		return syscall.ENOSPC
 	}
 	return nil
+}
+
+func (d *backupless) Create(path string) (vfs.Appender, error) {
+	if isTempName(filepath.Base(path)) {
+		if err := d.fails("snapshot", backupsDir); err != nil {
+			return nil, err
+		}
+	}
+	return d.Disk.Create(path)
 }
 
 func (d *backupless) Link(from, to string) error {
@@ -104,13 +114,14 @@ func TestABackupThatFailsIsReportedAndTriedAgain(t *testing.T) {
 					t.Errorf("logged was\n%s", logged())
 				}
 				mustWrite(t, s, "three")
+				checkpoint(t, s)
 				d.set("")
 				elapse(goneWatched + watchEvery)
 				if st := s.Stats(); st.BackupError != "" || st.LastError != "" {
 					t.Errorf("after it succeeded the numbers are %+v", st)
 				}
-				if got, n := backedUp(t, s), leftOvers(t, s); !slices.Contains(got, 1) || n != 0 {
-					t.Errorf("there are backups %v and %d left-overs, want the one of change 1 and none", got, n)
+				if got, n := backedUp(t, s), leftOvers(t, s); !slices.Equal(got, []uint64{0, 1, 2}) || n != 0 {
+					t.Errorf("there are backups %v and %d left-overs, want those of the first changes and none", got, n)
 				}
 				mustClose(t, s)
 			})
@@ -174,6 +185,30 @@ func TestTheFirstBackupOfAnEpochIsMadeLate(t *testing.T) {
 		checkpoint(t, s)
 		if st, got := s.Stats(), backedUp(t, s); st.BackupError != "" || !slices.Equal(got, []uint64{0}) {
 			t.Errorf("the backups are %v, the numbers %+v", got, st)
+		}
+		mustClose(t, s)
+	})
+}
+
+func TestASnapshotIsTriedAgainWithoutAnotherChange(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(t *testing.T) {
+		d := &backupless{Disk: crashfs.New()}
+		logger, logged := logOf()
+		s := mustOpen(t, dir, &Options{BackupDir: backupsDir, SegmentBytes: 4096, Logger: logger, seam: seam{FS: d}})
+		d.set("snapshot")
+		mustWrite(t, s, "one")
+		elapse(5 * checkpointEvery)
+		if st := s.Stats(); !strings.Contains(st.SnapshotError, "no space") || st.LastError != st.SnapshotError || st.SnapshotSeq != 0 || st.Failed {
+			t.Errorf("the numbers are %+v", st)
+		}
+		if got := strings.Count(logged(), "the snapshot was not written; it is tried again"); got < 3 {
+			t.Errorf("it was tried %d times in five seconds; logged was\n%s", got, logged())
+		}
+		d.set("")
+		elapse(2 * checkpointEvery)
+		if st := s.Stats(); st.SnapshotError != "" || st.LastError != "" || st.SnapshotSeq != 1 {
+			t.Errorf("after it succeeded the numbers are %+v", st)
 		}
 		mustClose(t, s)
 	})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -21,8 +20,8 @@ func (a *app) health(w http.ResponseWriter, r *http.Request) error {
 }
 
 // ready tells the proxy whether to send visitors here. A store that cannot
-// write is degraded, not unready: this is the only machine that can show what
-// it has, and readers do not need the disk.
+// write, or a disk that is full, is degraded, not unready: this is the only
+// machine that can show what it has, and readers do not need the disk.
 func (a *app) ready(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case a.draining.Load():
@@ -33,14 +32,25 @@ func (a *app) ready(w http.ResponseWriter, r *http.Request) error {
 		return notReady(w, "the hub cannot do its work")
 	}
 	answer := map[string]any{"ready": true}
-	if err := a.store.Err(); err != nil {
-		answer["degraded"] = []string{"store"}
-		answer["reason"] = "the store cannot save; entries are refused until a restart"
-		if errors.Is(err, atomicstore.ErrReplaced) {
-			answer["reason"] = "another data.json was put there; entries are refused until a restart takes it over"
-		}
+	if part, reason := degraded(a.store.Stats()); part != "" {
+		answer["degraded"] = []string{part}
+		answer["reason"] = reason
 	}
 	return writeJSON(w, http.StatusOK, answer)
+}
+
+// degraded names the part that keeps the store from saving, and says what ends
+// that. A store that failed does not notice any more that the disk is full.
+func degraded(s atomicstore.Stats) (part, reason string) {
+	switch {
+	case s.Replaced:
+		return "store", "another data.json was put there; entries are refused until a restart takes it over"
+	case s.Failed:
+		return "store", "the store cannot save; entries are refused until a restart"
+	case s.DiskFull:
+		return "disk", "the disk is nearly full; entries are refused until there is room"
+	}
+	return "", ""
 }
 
 func notReady(w http.ResponseWriter, reason string) error {
