@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -149,11 +150,11 @@ func sameShape(data []byte, state any) error {
 	if json.Unmarshal(again, &out) != nil {
 		return nil
 	}
-	for name, value := range in {
+	for _, name := range slices.Sorted(maps.Keys(in)) {
 		if _, known := out[name]; known {
 			continue
 		}
-		switch string(bytes.Join(bytes.Fields(value), nil)) {
+		switch string(bytes.Join(bytes.Fields(in[name]), nil)) {
 		case "null", "{}", "[]", `""`, "0", "false":
 		default:
 			return fmt.Errorf("the state has no field %q", name)
@@ -209,7 +210,7 @@ func (s *Store[S, E]) highest() (uint64, error) {
 			if err != nil {
 				return 0, err
 			}
-			highest = max(highest, first-1, lastIn(data))
+			highest = max(highest, believable(first-1), believable(lastIn(data)))
 		}
 	}
 	return highest, nil

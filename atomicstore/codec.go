@@ -2,6 +2,7 @@ package atomicstore
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"reflect"
 	"strings"
@@ -108,7 +109,7 @@ func (c codec[E]) decode(data []byte) (e E, err error) {
 	if c.kinds != nil {
 		var kinds map[string]jsontext.Value
 		if err := json.Unmarshal(data, &kinds, asEncodingJSON); err != nil {
-			return e, fmt.Errorf("decode event: %w", err)
+			return e, unreadable(err)
 		}
 		known := 0
 		for kind, data := range kinds {
@@ -124,9 +125,19 @@ func (c codec[E]) decode(data []byte) (e E, err error) {
 		}
 	}
 	if err := json.Unmarshal(data, &e, asEncodingJSON); err != nil {
-		return e, fmt.Errorf("decode event: %w", err)
+		return e, unreadable(err)
 	}
 	return e, nil
+}
+
+// unreadable says why an event does not decode: it is no JSON, which nobody
+// wrote, or it is that of a program with other types.
+func unreadable(err error) error {
+	var syntax *jsontext.SyntacticError
+	if errors.As(err, &syntax) {
+		return fmt.Errorf("decode event: %w: %w", errRecord, err)
+	}
+	return fmt.Errorf("the event %w: %w", errOtherProgram, err)
 }
 
 // knows tells whether an event is of one kind that the program has. Of events

@@ -384,7 +384,7 @@ func (w *wal) readSegment(s segment, at *place, after, upTo uint64, each func(re
 			return each(r)
 		})
 		if errors.Is(err, errRecord) {
-			return &CorruptError{Path: s.path, Offset: offset, Seq: b.seq, Err: err}
+			return &CorruptError{Path: s.path, Offset: at.offset, Seq: b.seq, Err: err}
 		}
 		if err != nil {
 			return err

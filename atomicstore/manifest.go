@@ -127,7 +127,7 @@ func decodeManifest(data []byte) (*manifest, error) {
 		}
 	}
 	// What was misread does not come out as it went in.
-	if !bytes.Equal(m.encode(), data) {
+	if !bytes.Equal(m.encode(), data) || max(m.seq, m.reach()) >= maxSeq {
 		return nil, errManifest
 	}
 	return m, nil

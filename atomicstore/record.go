@@ -16,6 +16,8 @@ const (
 	segmentHeader = 64 // bytes
 	batchHeader   = 24 // bytes
 	alignment     = 8  // bytes; every batch begins at a multiple of it
+
+	maxSeq = 1 << 62 // nobody gets that far, and nothing must wrap around
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -58,6 +60,9 @@ func decodeHeader(b []byte) (h header, err error) {
 	h.first = binary.LittleEndian.Uint64(b[24:])
 	h.chain = binary.LittleEndian.Uint32(b[32:])
 	h.created = time.Unix(0, int64(binary.LittleEndian.Uint64(b[40:]))).UTC()
+	if h.first == 0 || h.first > maxSeq {
+		return h, fmt.Errorf("the segment begins with change %d, which there cannot be", h.first)
+	}
 	return h, nil
 }
 

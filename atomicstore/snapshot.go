@@ -148,6 +148,9 @@ func decodeSnapshot(data []byte) (s snapshot, epoch epochID, err error) {
 	if len(s.State) == 0 {
 		return s, epoch, fmt.Errorf("there is no state")
 	}
+	if s.Seq >= maxSeq {
+		return s, epoch, fmt.Errorf("it is of change %d, which there cannot be", s.Seq)
+	}
 	return s, epoch, nil
 }
 

@@ -126,3 +126,16 @@ func TestEventsWithoutKindsAreUpgraded(t *testing.T) {
 		break
 	}
 }
+
+// TestAnEventOfANullKindIsUnknown: nothing would be set in it, and Apply would
+// look into nil.
+func TestAnEventOfANullKindIsUnknown(t *testing.T) {
+	for _, event := range []string{`{"added":null}`, `{}`, `null`, `{"added":null,"cleared":null}`, `{"renamed":{}}`} {
+		if _, err := newCodec[entry](nil).decode([]byte(event)); !errors.Is(err, ErrUnknownKind) {
+			t.Errorf("%s gives %v, want ErrUnknownKind", event, err)
+		}
+	}
+	if e, err := newCodec[entry](nil).decode([]byte(`{"added":{"line":"one"},"cleared":null}`)); err != nil || e.Added.Line != "one" {
+		t.Errorf("one kind beside a null one gives %+v and %v", e, err)
+	}
+}
