@@ -4,9 +4,12 @@ GO ?= go
 FUZZTIME ?= 30s
 ROUNDS ?= 5
 POWERCUTS ?= 200
+KILLS ?= 1000
+LONGFUZZ ?= 3600
+LONGLOG ?= test-long.txt
 STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help test needs vet test-go test-js types fuzz powercut bench bench-store run
+.PHONY: help test needs vet test-go test-js types fuzz test-long powercut bench bench-store run
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -41,6 +44,9 @@ fuzz: ## every fuzz target for FUZZTIME (30s) each
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
 		done; \
 	done
+
+test-long: ## the store: KILLS (1000), POWERCUTS (200; root), LONGFUZZ (3600) seconds of fuzzing; summary in LONGLOG (test-long.txt)
+	GO="$(GO)" KILLS=$(KILLS) POWERCUTS=$(POWERCUTS) LONGFUZZ=$(LONGFUZZ) LONGLOG=$(LONGLOG) tools/test-long
 
 powercut: ## real power cuts under a store at work, POWERCUTS (200) of them; root
 	ATOMICSTORE_POWERCUTS=$(POWERCUTS) $(GO) test -count=1 -v -timeout 60m -run '^TestPowerCutForReal$$' ./atomicstore

@@ -8,8 +8,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/contestkit/contestkit/atomicstore"
 )
@@ -76,12 +78,34 @@ func childOptions(dir string) *atomicstore.Options {
 	return &atomicstore.Options{SegmentBytes: 8 << 10, BackupDir: dir + "-backups"}
 }
 
+// killRounds is the variable that says how often TestKill kills.
+const killRounds = "ATOMICSTORE_KILLS"
+
 // TestKill kills a writing process again and again and looks for every word it
-// acknowledged, each at its position.
+// acknowledged, each at its position. `make test-long` does it more often, and
+// begins another store now and then, so that rounds do not take ever longer.
 func TestKill(t *testing.T) {
+	rounds, total, began := 10, 0, time.Now()
+	if n, err := strconv.Atoi(os.Getenv(killRounds)); err == nil {
+		rounds = n
+	}
+	for done := 0; done < rounds; {
+		n := min(10, rounds-done)
+		total += killAgainAndAgain(t, n)
+		done += n
+		if rounds > 10 {
+			t.Logf("%d of %d kills, %.1f/s; %d acknowledged words were all there", done, rounds, float64(done)/time.Since(began).Seconds(), total)
+		}
+	}
+}
+
+// killAgainAndAgain does that to one store, and returns how many words it had
+// acknowledged.
+func killAgainAndAgain(t *testing.T, rounds int) int {
+	t.Helper()
 	dir := filepath.Join(t.TempDir(), "data")
 	acknowledged := map[uint64]string{}
-	for round := range 10 {
+	for round := range rounds {
 		cmd := exec.Command(os.Args[0])
 		cmd.Env = append(os.Environ(), childVariable+"="+dir)
 		cmd.Stderr = os.Stderr
@@ -125,10 +149,11 @@ func TestKill(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(acknowledged) < 500 {
-		t.Errorf("only %d words were acknowledged in all rounds", len(acknowledged))
+	if len(acknowledged) < 50*rounds {
+		t.Errorf("only %d words were acknowledged in %d rounds", len(acknowledged), rounds)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "data.json")); err != nil {
 		t.Error(err)
 	}
+	return len(acknowledged)
 }

@@ -160,6 +160,21 @@ func FuzzOpen(f *testing.F) {
 		f.Add([]byte(nil), []byte(nil), files[goldenRestore], []byte(nil), []byte(nil), how)
 		f.Add([]byte(nil), golden, []byte(`{"lines":["his"]}`), files[goldenManifest], files[goldenRestore], how)
 	}
+	// Numbers that promise more than there is, behind checksums that match.
+	for _, lie := range []struct {
+		offset int
+		bytes  string
+	}{
+		{64, "\xf0\xff\xff\xff"},          // length of a batch
+		{84, "\xff\xff\xff\xff"},          // changes in it
+		{112, "\xff\xff\xff\x7f"},         // bytes of a request id
+		{118, "\x80\x80\x80\x80\x01"},     // events of a change
+		{119, "\xff\xff\xff\xff\xff\x7f"}, // bytes of an event
+	} {
+		segment := slices.Clone(golden)
+		copy(segment[lie.offset:], lie.bytes)
+		f.Add(segment, []byte(nil), files[goldenSnapshot], []byte(nil), []byte(nil), rightSums)
+	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, first, second, data, man, backup []byte, how int) {
 		open := func(d *crashfs.Disk) (*ledgerStore, error) {

@@ -377,7 +377,9 @@ func FuzzRecover(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		d := crashfs.New()
 		d.Entries["/log/"+name] = &crashfs.File{Data: data, Synced: data}
-		found, err := scan(d, "/log", 0, 0)
+		var found *scanned
+		var err error
+		frugal(t, allocated(func() { found, err = scan(d, "/log", 0, 0) }), len(data), 20)
 		if err != nil || len(found.segments) == 0 {
 			return
 		}
