@@ -16,7 +16,7 @@ import (
 type backupless struct {
 	*crashfs.Disk
 	mu     sync.Mutex
-	broken string // the step that fails: "link", "replace" or "sync", or "snapshot" for another file; "" is none
+	broken string // the step that fails: "link" or "sync", or "snapshot" for another file; "" is none
 }
 
 const backupsDir = "/backups"
@@ -50,13 +50,6 @@ func (d *backupless) Link(from, to string) error {
 		return err
 	}
 	return d.Disk.Link(from, to)
-}
-
-func (d *backupless) Replace(path string, data []byte) error {
-	if err := d.fails("replace", filepath.Dir(path)); err != nil {
-		return err
-	}
-	return d.Disk.Replace(path, data)
 }
 
 func (d *backupless) SyncDir(dir string) error {
@@ -172,7 +165,7 @@ func TestTheFirstBackupOfAnEpochIsMadeLate(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(t *testing.T) {
 		d := &backupless{Disk: crashfs.New()}
-		d.set("replace")
+		d.set("link")
 		logger, logged := logOf()
 		s := mustOpen(t, dir, &Options{BackupDir: backupsDir, SegmentBytes: 4096, Logger: logger, seam: seam{FS: d}})
 		if st := s.Stats(); !strings.Contains(st.BackupError, "no space") || st.SnapshotError != "" || st.Checkpoints != 1 {

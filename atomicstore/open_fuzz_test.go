@@ -160,7 +160,7 @@ func FuzzOpen(f *testing.F) {
 		f.Add([]byte(nil), []byte(nil), files[goldenRestore], []byte(nil), []byte(nil), how)
 		f.Add([]byte(nil), golden, []byte(`{"lines":["his"]}`), files[goldenManifest], files[goldenRestore], how)
 	}
-	// Numbers that promise more than there is, behind checksums that match.
+	// What promises more than there is, or cannot be, behind checksums that match.
 	for _, lie := range []struct {
 		offset int
 		bytes  string
@@ -170,10 +170,13 @@ func FuzzOpen(f *testing.F) {
 		{112, "\xff\xff\xff\x7f"},         // bytes of a request id
 		{118, "\x80\x80\x80\x80\x01"},     // events of a change
 		{119, "\xff\xff\xff\xff\xff\x7f"}, // bytes of an event
+		{120, "no JSON"},
+		{24, "\x00"}, // the first change
+		{24, "\xf0\xff\xff\xff\xff\xff\xff\xff"},
 	} {
 		segment := slices.Clone(golden)
 		copy(segment[lie.offset:], lie.bytes)
-		f.Add(segment, []byte(nil), files[goldenSnapshot], []byte(nil), []byte(nil), rightSums)
+		f.Add(segment, []byte(nil), files[goldenSnapshot], []byte(nil), []byte(nil), rightHeaders|rightSums|rightChain)
 	}
 	dir := f.TempDir()
 	f.Fuzz(func(t *testing.T, first, second, data, man, backup []byte, how int) {
