@@ -1,0 +1,49 @@
+package storetest
+
+import "github.com/contestkit/contestkit/atomicstore"
+
+const adviseClone = "The two share a map, a slice or a pointer that Apply writes to. Clone must copy it, or Apply must replace it instead of changing it; " +
+	"appending to a slice needs slices.Clip on what is shared."
+
+// clones: a state and its clones are independent, in every direction.
+func clones[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
+	s := x.fresh()
+	type version struct {
+		state S
+		text  string
+	}
+	var published []version
+	for _, step := range x.steps {
+		text := x.text(s)
+		published = append(published, version{s, text})
+		after, _ := x.live(s, step)
+		x.must(s, text, "Changing a clone changes its origin.", adviseClone)
+		origin := x.clone(s)
+		x.same(origin, s, "A clone is not equal to its origin.", "Clone must copy everything that the state has.")
+		clone := x.clone(origin)
+		x.change(clone, step)
+		x.must(origin, text, "Changing a clone changes its origin.", adviseClone)
+
+		changed := x.text(clone)
+		second := x.clone(origin)
+		x.change(second, step+1)
+		x.must(origin, text, "Changing a clone changes its origin.", adviseClone)
+		x.must(clone, changed, "Changing a clone changes another clone of the same origin.", adviseClone)
+
+		third := x.clone(origin)
+		x.change(origin, step+2)
+		x.must(third, text, "Changing a state changes its clone.", adviseClone)
+		x.must(clone, changed, "Changing a state changes its clone.", adviseClone)
+		s = after
+	}
+	for _, v := range published {
+		x.must(v.state, v.text, "A state changed after it was cloned.", adviseClone)
+	}
+}
+
+// change does a step to a state itself. If Apply refuses, the state may be
+// changed in part, and nothing that shares with it may be.
+func (x *trial[S, E]) change(s S, step uint64) {
+	events, _ := x.decide(s, step)
+	x.apply(s, x.decode(x.encode(events)))
+}

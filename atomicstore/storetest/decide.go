@@ -1,0 +1,36 @@
+package storetest
+
+import (
+	"slices"
+
+	"github.com/contestkit/contestkit/atomicstore"
+)
+
+const adviseDecide = "A decision reads the state and returns events; only Apply changes the state, which is the clone by then. " +
+	"Mind slices and maps that a method of the state hands out without copying: sorting one changes the state."
+
+// decides: deciding leaves the state alone, also when it refuses, and gives the
+// same again, since a store may run it again.
+func decides[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
+	s := x.fresh()
+	for _, step := range x.steps {
+		kept := x.clone(s)
+		first, refused := x.decide(s, step)
+		lines := x.encode(first)
+		x.tell(lines, refused)
+		if refused != nil {
+			x.same(s, kept, "A decision that refuses has changed the state.", adviseDecide)
+		}
+		x.same(s, kept, "A decision has changed the state.", adviseDecide)
+		second, refusedAgain := x.decide(s, step)
+		again := x.encode(second)
+		if !slices.Equal(lines, again) || (refused == nil) != (refusedAgain == nil) {
+			one, other := apart(outcome(lines, refused), outcome(again, refusedAgain))
+			x.fail("The same decision on the same state gives something else the second time.",
+				"A store may run a decision again. Step must take ids, times and choices from its r, and a decision from what it was given.",
+				fact{"first", one}, fact{"second", other})
+		}
+		x.story = x.story[:len(x.story)-1] // live tells it again
+		s, _ = x.live(s, step)
+	}
+}

@@ -1,0 +1,44 @@
+// Package storetest tests a program's own state and Apply: whether they keep
+// what atomicstore.Open asks of them, and whether they survive every accident
+// in a store.
+//
+//	func TestVotes(t *testing.T) {
+//		storetest.Run(t, storetest.Machine[*Votes, Event]{
+//			New:   NewVotes,
+//			Apply: Apply,
+//			Step: func(r *rand.Rand, v *Votes) ([]Event, error) {
+//				return v.Vote([]string{"dragon", "rose", "skull"}[r.IntN(3)])
+//			},
+//		})
+//	}
+//
+// Run makes random histories of steps, and tries on them:
+//
+//   - determinism: the same events make the same state, as replay has it;
+//   - snapshot: a state that is read from its JSON is the same, and goes on the
+//     same;
+//   - clone: changing a clone does not change its origin, nor another clone,
+//     nor the other way round;
+//   - readers: a state is cloned while others read it (with -race);
+//   - decide: deciding leaves the state alone, and can be done again;
+//   - events: an event says the same after JSON;
+//   - crashes: in a real store, on a simulated disk that loses power or fails
+//     at some operation, everything acknowledged is there again, in order, and
+//     nothing else.
+//
+// A failure tells what is wrong, the shortest history it has found, what to do
+// about it, and how to see it again:
+//
+//	Changing a clone changes its origin.
+//	    step 1: {"voted":{"for":"rose"}}
+//	    it is: {"count":{"rose":1},"closed":false}
+//	    it should be: {"count":{},"closed":false}
+//	The two share a map, a slice or a pointer that Apply writes to. [...]
+//	To see it again: STORETEST_SEED=3141592653 go test -run '^TestVotes$/^clone$'
+//
+// The histories are others at each run, so that many runs find more than one.
+// What Step does not do is not tried: let it make every kind of event, and
+// choose from few names and ids, so that the same are met again.
+//
+// The package needs nothing but the standard library and atomicstore.
+package storetest

@@ -1,0 +1,115 @@
+package storetest
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/contestkit/contestkit/atomicstore"
+)
+
+// Machine is a state and what can happen to it, as a program gives them to
+// atomicstore.Open. New, Apply and Step are needed.
+type Machine[S atomicstore.Cloner[S], E any] struct {
+	// New returns the state that Open is given, a new one at each call.
+	New func() S
+
+	// Apply is the function that Open is given.
+	Apply func(S, E) error
+
+	// Step decides something at random, right or wrong, as a function given to
+	// Update does: it returns events, or an error that refuses, or neither. It
+	// takes every choice from r, ids and times too: with the same r and the
+	// same state it returns the same.
+	Step func(r *rand.Rand, s S) ([]E, error)
+
+	// Equal compares two states by what their JSON does not show. Default:
+	// states with the same JSON are equal.
+	Equal func(a, b S) bool
+
+	// Steps is how many steps a history has at most. Default: 30.
+	Steps int
+
+	// Histories is how many random histories each property is tried on.
+	// Default: 100, as far as two seconds go; with -short 20, and half a
+	// second.
+	Histories int
+
+	// Seed chooses the histories. Default: another at each run, or what the
+	// variable STORETEST_SEED says.
+	Seed uint64
+}
+
+const seedVariable = "STORETEST_SEED"
+
+// Run tries every property of a machine in a sub-test of its own: determinism,
+// snapshot, clone, readers, decide, events, crashes. A failure shows the
+// shortest history it has found, what to do, and how to see it again.
+func Run[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E]) {
+	t.Helper()
+	if m.New == nil || m.Apply == nil || m.Step == nil {
+		t.Fatal("storetest: a Machine needs New, Apply and Step")
+	}
+	m = m.withDefaults(t)
+	dir := t.TempDir()
+	sound := true
+	for _, p := range properties[S, E]() {
+		sound = t.Run(p.name, func(t *testing.T) {
+			if p.inStore && !sound {
+				t.Skip("tried once the machine has the other properties: a store takes them for granted")
+			}
+			if err := search(t, m, p, dir); err != nil {
+				t.Error(err)
+			}
+		}) && sound
+	}
+}
+
+func (m Machine[S, E]) withDefaults(t *testing.T) Machine[S, E] {
+	if m.Steps <= 0 {
+		m.Steps = 30
+	}
+	if text := os.Getenv(seedVariable); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("storetest: %s: %v", seedVariable, err)
+		}
+		m.Seed = seed
+	}
+	if m.Seed == 0 {
+		m.Seed = uint64(rand.Uint32()) // short enough to be typed
+	}
+	return m
+}
+
+// budget returns how many histories are tried, and for how long.
+func (m Machine[S, E]) budget() (histories int, limit time.Duration) {
+	switch {
+	case m.Histories > 0:
+		return m.Histories, time.Hour
+	case testing.Short():
+		return 20, time.Second / 2
+	}
+	return 100, 2 * time.Second
+}
+
+// property is something that a machine must have.
+type property[S atomicstore.Cloner[S], E any] struct {
+	name    string
+	check   func(*trial[S, E]) // ends the trial where the machine does not have it
+	inStore bool               // opens a store, where a panic of Clone would end the process
+}
+
+func properties[S atomicstore.Cloner[S], E any]() []property[S, E] {
+	return []property[S, E]{
+		{name: "determinism", check: determinism[S, E]},
+		{name: "snapshot", check: snapshots[S, E]},
+		{name: "clone", check: clones[S, E]},
+		{name: "readers", check: readers[S, E]},
+		{name: "decide", check: decides[S, E]},
+		{name: "events", check: events[S, E]},
+		{name: "crashes", check: crashes[S, E], inStore: true},
+	}
+}

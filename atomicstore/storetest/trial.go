@@ -1,0 +1,186 @@
+package storetest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/contestkit/contestkit/atomicstore"
+)
+
+// trial is one history being lived by a machine. Its methods call the machine
+// and end the trial with a fault when something is wrong.
+type trial[S atomicstore.Cloner[S], E any] struct {
+	Machine[S, E]
+	history
+	t   *testing.T
+	dir string // for the lock of a store; everything else is on a simulated disk
+
+	lying   bool     // that disk says it has synced and has not
+	story   []string // what each step did
+	changes int
+	fault   *fault // how it ended
+}
+
+// fail ends the trial.
+func (x *trial[S, E]) fail(what, advice string, facts ...fact) {
+	panic(&fault{what, advice, facts})
+}
+
+func (x *trial[S, E]) fresh() S {
+	defer blame("New")
+	return x.New()
+}
+
+func (x *trial[S, E]) clone(s S) S {
+	defer blame("Clone")
+	return s.Clone()
+}
+
+// apply changes s by events, until one is refused.
+func (x *trial[S, E]) apply(s S, events []E) error {
+	defer blame("Apply")
+	for _, e := range events {
+		if err := x.Apply(s, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// decide runs a step.
+func (x *trial[S, E]) decide(s S, step uint64) ([]E, error) {
+	defer blame("Step")
+	events, err := x.Step(stepRand(step), s)
+	if err != nil {
+		return nil, err
+	}
+	return events, nil
+}
+
+func stepRand(step uint64) *rand.Rand { return rand.New(rand.NewPCG(step, 1)) }
+
+// text is a state as its snapshot has it.
+func (x *trial[S, E]) text(s S) string {
+	defer blame("encoding a state")
+	data, err := json.Marshal(s)
+	if err != nil {
+		x.fail("A state cannot be encoded as JSON.", "The store writes the state to data.json with encoding/json.", fact{"error", err.Error()})
+	}
+	return string(data)
+}
+
+// load is the inverse of text.
+func (x *trial[S, E]) load(text string) (s S) {
+	defer blame("decoding a state")
+	err := json.Unmarshal([]byte(text), &s)
+	if v := reflect.ValueOf(s); err == nil && v.Kind() == reflect.Pointer && v.IsNil() {
+		err = fmt.Errorf("it is null")
+	}
+	if err != nil {
+		x.fail("A state cannot be decoded from its own JSON.", "Open reads data.json with encoding/json: what MarshalJSON writes, UnmarshalJSON must read.",
+			fact{"state", around(text, 0)}, fact{"error", err.Error()})
+	}
+	return s
+}
+
+// encode gives events as the log holds them.
+func (x *trial[S, E]) encode(events []E) []string {
+	defer blame("encoding an event")
+	var lines []string
+	for _, e := range events {
+		data, err := json.Marshal(e)
+		if err != nil {
+			x.fail("An event cannot be encoded as JSON.", "Events are kept in the log with encoding/json: no NaN, no channels, no functions.",
+				fact{"event", fmt.Sprintf("%+v", e)}, fact{"error", err.Error()})
+		}
+		lines = append(lines, string(data))
+	}
+	return lines
+}
+
+// decode gives events as replay sees them.
+func (x *trial[S, E]) decode(lines []string) []E {
+	defer blame("decoding an event")
+	events := make([]E, len(lines))
+	for i, line := range lines {
+		if err := json.Unmarshal([]byte(line), &events[i]); err != nil {
+			x.fail("An event cannot be decoded from its own JSON.", "The store applies what it has decoded: use concrete types, an interface has no way back.",
+				fact{"event", around(line, 0)}, fact{"error", err.Error()})
+		}
+	}
+	return events
+}
+
+// live does a step as a store does, and tells it in the story: the events are
+// decided on s, decoded from their JSON, and applied to a clone, which is
+// thrown away if they are refused.
+func (x *trial[S, E]) live(s S, step uint64) (after S, events []string) {
+	decided, refused := x.decide(s, step)
+	events = x.encode(decided)
+	x.tell(events, refused)
+	if len(events) == 0 {
+		return s, nil
+	}
+	after = x.clone(s)
+	if refused = x.apply(after, x.decode(events)); refused != nil {
+		x.story[len(x.story)-1] += ", refused by Apply: " + refused.Error()
+		return s, nil
+	}
+	x.changes++
+	return after, events
+}
+
+// tell adds a step to the story.
+func (x *trial[S, E]) tell(events []string, refused error) {
+	x.story = append(x.story, around(outcome(events, refused), 0))
+}
+
+// outcome is what a decision came to, in words.
+func outcome(events []string, refused error) string {
+	switch {
+	case refused != nil:
+		return "refused: " + refused.Error()
+	case len(events) == 0:
+		return "no events"
+	}
+	return strings.Join(events, " ")
+}
+
+// must ends the trial unless a state has the JSON it must have.
+func (x *trial[S, E]) must(s S, want, what, advice string, facts ...fact) {
+	got := x.text(s)
+	if got == want {
+		return
+	}
+	x.steady(s)
+	got, want = apart(got, want)
+	x.fail(what, advice, append(slices.Clip(facts), fact{"it is", got}, fact{"it should be", want})...)
+}
+
+// steady ends the trial if a state has another JSON each time: then no
+// difference means anything.
+func (x *trial[S, E]) steady(s S) {
+	first := x.text(s)
+	for range 20 {
+		if again := x.text(s); again != first {
+			first, again = apart(first, again)
+			x.fail("The JSON of one state differs from time to time.",
+				"MarshalJSON should sort what it takes out of maps and sets: states are compared by their JSON here, and backups by people.",
+				fact{"once", first}, fact{"then", again})
+		}
+	}
+}
+
+// same ends the trial unless two states are equal.
+func (x *trial[S, E]) same(s, want S, what, advice string, facts ...fact) {
+	x.must(s, x.text(want), what, advice, facts...)
+	defer blame("Equal")
+	if x.Equal != nil && !x.Equal(s, want) {
+		x.fail(what, advice, append(slices.Clip(facts), fact{"JSON of both", around(x.text(s), 0)}, fact{"Equal", "says that they differ, in what their JSON does not show"})...)
+	}
+}
