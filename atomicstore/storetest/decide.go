@@ -14,14 +14,18 @@ const adviseDecide = "A decision reads the state and returns events; only Apply 
 func decides[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 	s := x.fresh()
 	for _, step := range x.steps {
-		kept := x.clone(s)
+		text, kept := x.text(s), x.clone(s)
+		unchanged := func(what string) {
+			x.must(s, text, what, adviseDecide)
+			x.equal(kept, s, what, adviseDecide)
+		}
 		first, refused := x.decide(s, step)
 		lines := x.encode(first)
 		x.tell(lines, refused)
 		if refused != nil {
-			x.same(s, kept, "A decision that refuses has changed the state.", adviseDecide)
+			unchanged("A decision that refuses has changed the state.")
 		}
-		x.same(s, kept, "A decision has changed the state.", adviseDecide)
+		unchanged("A decision has changed the state.")
 		second, refusedAgain := x.decide(s, step)
 		again := x.encode(second)
 		if !slices.Equal(lines, again) || (refused == nil) != (refusedAgain == nil) {

@@ -41,9 +41,13 @@ func blame(who string) {
 	case *fault:
 		panic(v)
 	default:
+		advice := "In a store this ends the program."
+		if who == "Step" || who == "Apply" {
+			advice = "In a store the update fails with a PanicError; if the log holds the event already, the program ends at each start. Refuse with an error instead."
+		}
 		panic(&fault{
 			what:   who + " panics.",
-			advice: "In a store, a panic of Step or Apply refuses the update, and one of Apply stops Open when the log holds the event; refuse with an error instead.",
+			advice: advice,
 			facts:  []fact{{"panic", fmt.Sprint(v)}, {"at", placeOf(debug.Stack())}},
 		})
 	}

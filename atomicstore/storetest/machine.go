@@ -33,8 +33,8 @@ type Machine[S atomicstore.Cloner[S], E any] struct {
 	Steps int
 
 	// Histories is how many random histories each property is tried on.
-	// Default: 100, as far as two seconds go; with -short 20, and half a
-	// second.
+	// Default: 100, as far as a second goes; with -short 20, and a fifth of
+	// a second.
 	Histories int
 
 	// Seed chooses the histories. Default: another at each run, or what the
@@ -90,9 +90,9 @@ func (m Machine[S, E]) budget() (histories int, limit time.Duration) {
 	case m.Histories > 0:
 		return m.Histories, time.Hour
 	case testing.Short():
-		return 20, time.Second / 2
+		return 20, time.Second / 5
 	}
-	return 100, 2 * time.Second
+	return 100, time.Second
 }
 
 // property is something that a machine must have.

@@ -179,8 +179,13 @@ func (x *trial[S, E]) steady(s S) {
 // same ends the trial unless two states are equal.
 func (x *trial[S, E]) same(s, want S, what, advice string, facts ...fact) {
 	x.must(s, x.text(want), what, advice, facts...)
+	x.equal(s, want, what, advice)
+}
+
+// equal ends the trial unless Equal, if there is one, agrees.
+func (x *trial[S, E]) equal(a, b S, what, advice string) {
 	defer blame("Equal")
-	if x.Equal != nil && !x.Equal(s, want) {
-		x.fail(what, advice, append(slices.Clip(facts), fact{"JSON of both", around(x.text(s), 0)}, fact{"Equal", "says that they differ, in what their JSON does not show"})...)
+	if x.Equal != nil && !x.Equal(a, b) {
+		x.fail(what, advice, fact{"JSON of both", around(x.text(a), 0)}, fact{"Equal", "says that they differ, in what their JSON does not show"})
 	}
 }

@@ -1,0 +1,157 @@
+package storetest_test
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/contestkit/contestkit/atomicstore/storetest"
+)
+
+// marked is a state whose Clone writes to its origin.
+type marked struct {
+	Words  []string
+	cloned int
+}
+
+func (m *marked) Clone() *marked {
+	m.cloned++
+	return &marked{Words: append([]string{}, m.Words...)}
+}
+
+const childVariable = "STORETEST_TEST_CHILD"
+
+// TestInChild is what runs in a process that is there to fail.
+func TestInChild(t *testing.T) {
+	switch os.Getenv(childVariable) {
+	case "":
+		t.Skip("for the tests that start it")
+	case "race":
+		storetest.Run(t, *wordsOf(func() *marked { return &marked{Words: []string{}} },
+			func(m *marked, word string) error { m.Words = append(m.Words, word); return nil }))
+	case "clone":
+		storetest.Run(t, *wordsOf(func() *sharedMap { return &sharedMap{map[string]int{}} },
+			func(s *sharedMap, word string) error { s.Count[word]++; return nil }))
+	case "panic":
+		storetest.Run(t, *wordsOf(func() *cloneless { return &cloneless{} }, func(*cloneless, string) error { return nil }))
+	case "nothing":
+		storetest.Run(t, storetest.Machine[*list, string]{New: newList, Apply: addWord})
+	}
+}
+
+// child runs TestInChild and returns what it prints; it must fail.
+func child(t *testing.T, what string, env ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestInChild$", "-test.v")
+	cmd.Env = append(append(os.Environ(), childVariable+"="+what), env...)
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		t.Fatalf("it ends with %v:\n%s", err, out)
+	}
+	return string(out)
+}
+
+func TestRunSaysWhatIsWrongAndHowToSeeItAgain(t *testing.T) {
+	out := child(t, "clone")
+	for _, want := range []string{
+		"--- FAIL: TestInChild/clone", "Changing a clone changes its origin.",
+		"--- PASS: TestInChild/snapshot",
+		"--- SKIP: TestInChild/crashes", "a store takes them for granted",
+	} {
+		if !strings.Contains(out, want) {
+			t.Errorf("it does not print %q:\n%s", want, out)
+		}
+	}
+	again := regexp.MustCompile(`To see it again: STORETEST_SEED=(\d+) go test -run '\^TestInChild\$/\^clone\$'`).FindStringSubmatch(out)
+	if again == nil {
+		t.Fatalf("it does not say how to see it again:\n%s", out)
+	}
+	message := regexp.MustCompile(`(?s)Changing a clone.*?To see it again[^\n]*`)
+	if got, want := message.FindString(child(t, "clone", "STORETEST_SEED="+again[1])), message.FindString(out); got != want {
+		t.Errorf("with the seed it prints\n%s\nand without\n%s", got, want)
+	}
+	if out := child(t, "clone", "STORETEST_SEED=one"); !strings.Contains(out, "STORETEST_SEED: ") {
+		t.Errorf("a seed that is no number gives\n%s", out)
+	}
+}
+
+func TestRunSurvivesACloneThatPanics(t *testing.T) {
+	out := child(t, "panic")
+	if !strings.Contains(out, "Clone panics.") || !strings.Contains(out, "--- SKIP: TestInChild/crashes") {
+		t.Errorf("it prints\n%s", out)
+	}
+}
+
+func TestRunNeedsTheFunctions(t *testing.T) {
+	if out := child(t, "nothing"); !strings.Contains(out, "a Machine needs New, Apply and Step") {
+		t.Errorf("it prints\n%s", out)
+	}
+}
+
+func TestTheRaceDetectorSeesACloneThatWrites(t *testing.T) {
+	if !raceDetector {
+		t.Skip("needs -race")
+	}
+	out := child(t, "race")
+	if !strings.Contains(out, "--- FAIL: TestInChild/readers") || !strings.Contains(out, "DATA RACE") {
+		t.Errorf("it prints\n%s", out)
+	}
+	if strings.Contains(out, "--- FAIL: TestInChild/clone") {
+		t.Errorf("without other goroutines there is nothing wrong:\n%s", out)
+	}
+}
+
+func TestAHistoryIsShortened(t *testing.T) {
+	m := listMachine(func(m *lists) {
+		m.Seed = 4
+		m.Apply = func(l *list, word string) error {
+			n := 0
+			for _, w := range l.Words {
+				if w == "w1" {
+					n++
+				}
+			}
+			if n == 3 && word == "w2" {
+				panic("three w1 and a w2")
+			}
+			return addWord(l, word)
+		}
+	})
+	err := storetest.Try(t, *m, "events")
+	if err == nil {
+		t.Fatal("it is not caught")
+	}
+	want := `Apply panics.
+    step 1: "w1"
+    step 2: "w1"
+    step 3: "w1"
+    step 4: "w2"
+    panic: three w1 and a w2
+`
+	if !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got\n%v\nwant\n%s", err, want)
+	}
+	if again := storetest.Try(t, *m, "events"); again == nil || again.Error() != err.Error() {
+		t.Errorf("another time it says\n%v\nnot\n%v", again, err)
+	}
+}
+
+// TestADiskThatLiesIsCaught looks whether crashes compares anything: without
+// syncs, acknowledged changes are lost.
+func TestADiskThatLiesIsCaught(t *testing.T) {
+	m := listMachine(func(m *lists) { m.Seed = 1 })
+	err := storetest.TryOnLyingDisk(t, *m, "crashes")
+	if err == nil {
+		t.Fatal("it is not caught")
+	}
+	for _, part := range []string{"accident: ", "power cut"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the message lacks %q:\n%v", part, err)
+		}
+	}
+	t.Log(err)
+}
