@@ -2,6 +2,7 @@ package contest_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -144,5 +145,22 @@ func TestRequestsAreForgottenByTheTimeOfEvents(t *testing.T) {
 	}
 	if _, ok := s.Entry("a"); !ok {
 		t.Error("the entry went with its request")
+	}
+}
+
+// A request id that is used again after a day leaves nothing of its first use
+// behind: a state that was loaded would not have it, and forget other requests.
+func TestALoadedStateForgetsTheSameRequests(t *testing.T) {
+	s := given(t)
+	for i, use := range []struct {
+		request contest.RequestID
+		after   time.Duration
+	}{{"other", 2 * time.Hour}, {"again", 0}, {"again", 25 * time.Hour}, {"late", 27 * time.Hour}} {
+		cmd := entry(contest.EntryID(fmt.Sprintf("e%d", i)), "worst")
+		cmd.Meta = by("visitor", use.after, use.request)
+		submit(t, s, cmd)
+	}
+	if _, ok := s.EntryByRequest("other"); ok {
+		t.Error("a request is remembered for more than a day")
 	}
 }

@@ -211,8 +211,11 @@ func (s *State) add(e Entry) error {
 	return nil
 }
 
-// remember keeps a request id for a day.
+// remember keeps a request id for a day, from its last use.
 func (s *State) remember(id RequestID, r request) {
+	if old, again := s.requests.Get(id); again {
+		s.expiries.Delete(expiry(old.At, id)) // or forget stops at it, as a loaded state does not
+	}
 	s.requests.Set(id, r)
 	s.expiries.Set(expiry(r.At, id), id)
 }
