@@ -104,7 +104,7 @@ func around(text string, at int) string {
 	if len(text) <= whole {
 		return text
 	}
-	from, to := max(0, at-before), min(len(text), at+after)
+	from, to := max(0, at-before), min(len(text), max(whole, at+after))
 	cut := strings.ToValidUTF8(text[from:to], "")
 	if from > 0 {
 		cut = "… " + cut
