@@ -7,6 +7,10 @@
 // waiting for anything; [Store.Changes] gives every change, in order, to
 // whoever has to follow.
 //
+// Package storetest tests what the store takes for granted of a program's own
+// state: that Apply is deterministic, that clones are independent, that JSON
+// loses nothing.
+//
 // # Promises
 //
 //   - What Update acknowledged is there after a crash, a kill or a power cut,

@@ -19,7 +19,8 @@ const (
 // The state S is usually a pointer to a struct that survives encoding/json.
 // apply changes the state it is given by one event; it must be deterministic,
 // since the state is made again from the log with it. Its error refuses an
-// update, and stops Open when the log holds the event already.
+// update, and stops Open when the log holds the event already. Package
+// storetest tries whether a state and its apply are what Open needs.
 //
 // The events E survive encoding/json. A struct of nothing but pointers is a
 // union: exactly one is set, its JSON name is the kind, and a kind that the

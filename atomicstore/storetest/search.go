@@ -28,7 +28,7 @@ func newHistory(seed uint64, most int) history {
 // search tries a property on random histories. Its error is the first that
 // breaks it, made short.
 func search[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], p property[S, E], dir string) error {
-	changes := 0
+	var done tally
 	histories, limit := m.budget()
 	start := time.Now()
 	for i := range histories {
@@ -40,9 +40,10 @@ func search[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], p pro
 		if x.fault != nil {
 			return shorten(t, m, p, x).failure(t.Name())
 		}
-		changes += x.changes
+		done.add(x.done)
 	}
-	if changes == 0 {
+	t.Log(done)
+	if done.changes == 0 {
 		return errIdle
 	}
 	return nil

@@ -20,10 +20,11 @@ type trial[S atomicstore.Cloner[S], E any] struct {
 	t   *testing.T
 	dir string // for the lock of a store; everything else is on a simulated disk
 
-	lying   bool     // that disk says it has synced and has not
-	story   []string // what each step did
-	changes int
-	fault   *fault // how it ended
+	lying bool     // that disk says it has synced and has not
+	story []string // what each step did
+	done  tally
+	quiet bool   // neither told nor counted
+	fault *fault // how it ended
 }
 
 // fail ends the trial.
@@ -123,21 +124,39 @@ func (x *trial[S, E]) live(s S, step uint64) (after S, events []string) {
 	decided, refused := x.decide(s, step)
 	events = x.encode(decided)
 	x.tell(events, refused)
-	if len(events) == 0 {
-		return s, nil
+	after = s
+	if len(events) > 0 {
+		after = x.clone(s)
+		if refused = x.apply(after, x.decode(events)); refused != nil {
+			x.amend(", refused by Apply: " + refused.Error())
+			after, events = s, nil
+		}
 	}
-	after = x.clone(s)
-	if refused = x.apply(after, x.decode(events)); refused != nil {
-		x.story[len(x.story)-1] += ", refused by Apply: " + refused.Error()
-		return s, nil
+	if !x.quiet {
+		x.done.step(events, refused)
 	}
-	x.changes++
 	return after, events
+}
+
+// quietly does what is done for the second time.
+func (x *trial[S, E]) quietly(f func()) {
+	x.quiet = true
+	defer func() { x.quiet = false }()
+	f()
 }
 
 // tell adds a step to the story.
 func (x *trial[S, E]) tell(events []string, refused error) {
-	x.story = append(x.story, around(outcome(events, refused), 0))
+	if !x.quiet {
+		x.story = append(x.story, around(outcome(events, refused), 0))
+	}
+}
+
+// amend adds to what was told last.
+func (x *trial[S, E]) amend(text string) {
+	if !x.quiet {
+		x.story[len(x.story)-1] += text
+	}
 }
 
 // outcome is what a decision came to, in words.

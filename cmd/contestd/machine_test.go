@@ -17,22 +17,23 @@ func TestTheContestKeepsWhatAStoreAsks(t *testing.T) {
 		New:   contest.NewState,
 		Apply: contest.Apply,
 		Step:  randomCommand,
+		Steps: 60,
 	})
 }
 
 // randomCommand decides a command of the organiser or of a visitor, good or
 // bad. There are few ids of everything, so that they are met again.
 func randomCommand(r *rand.Rand, s *contest.State) ([]contest.Event, error) {
-	entry := func() contest.EntryID { return contest.EntryID(fmt.Sprintf("e%d", r.IntN(12))) }
 	category := func() contest.CategoryID {
-		return []contest.CategoryID{"worst", "best", "sleeve", "back"}[r.IntN(4)]
+		return []contest.CategoryID{"worst", "best", "worst", "best", "sleeve", "back"}[r.IntN(6)]
 	}
+	entry := func() contest.EntryID { return contest.EntryID(fmt.Sprintf("e%d", r.IntN(15))) }
 	meta := contest.Meta{
 		By:      "admin",
 		At:      time.Date(2026, 11, 24, 18, 0, 0, 0, time.FixedZone("CET", 3600)).Add(time.Duration(r.IntN(72*3600)) * time.Second),
-		Request: contest.RequestID(fmt.Sprintf("r%d", r.IntN(20))),
+		Request: contest.RequestID(fmt.Sprintf("r%d", r.IntN(50))),
 	}
-	switch r.IntN(10) {
+	switch r.IntN(16) {
 	case 0:
 		list := []contest.CategoryInput{{ID: "best", Name: "Best Tattoo"}}
 		for range r.IntN(3) {
@@ -40,11 +41,11 @@ func randomCommand(r *rand.Rand, s *contest.State) ([]contest.Event, error) {
 			list = append(list, contest.CategoryInput{ID: id, Name: "The " + string(id)})
 		}
 		return s.SetCategories(contest.SetCategories{Meta: meta, Categories: list})
-	case 1:
+	case 1, 2:
 		return s.Hide(contest.Hide{Meta: meta, Entry: entry(), Reason: "blurred"})
-	case 2:
-		return s.Unhide(contest.Unhide{Meta: meta, Entry: entry()})
 	case 3, 4:
+		return s.Unhide(contest.Unhide{Meta: meta, Entry: entry()})
+	case 5, 6:
 		winners := map[contest.CategoryID][]contest.EntryID{category(): {}}
 		for c := range s.Entries(category()) {
 			winners[c.Category] = []contest.EntryID{c.ID}
