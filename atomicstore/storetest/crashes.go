@@ -70,7 +70,6 @@ func newAccident(rng *rand.Rand, operations int) accident {
 // history took.
 func (x *trial[S, E]) survive(a accident) (operations int) {
 	disk := crashfs.New()
-	disk.Lies = x.lying
 	if a.err != nil {
 		disk.FailAt, disk.FailErr = a.at, a.err
 	} else {
@@ -80,6 +79,9 @@ func (x *trial[S, E]) survive(a accident) (operations int) {
 	left := l.live(a)
 	operations = disk.Ops
 
+	if x.spoil != nil {
+		x.spoil(left)
+	}
 	l.disk = left
 	store := l.open(a)
 	defer store.Close()

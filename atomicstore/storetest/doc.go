@@ -38,7 +38,8 @@
 //
 // The histories are others at each run, so that many runs find more than one.
 // What Step does not do is not tried: let it make every kind of event, and
-// choose from few names and ids, so that the same are met again.
+// choose from few names and ids, so that the same are met again. With -v each
+// sub-test prints how often it made what.
 //
 // The package needs nothing but the standard library and atomicstore.
 package storetest

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"strings"
@@ -17,8 +16,8 @@ type fault struct {
 // fact is something that was seen, under a label.
 type fact struct{ label, text string }
 
-var errIdle = errors.New("Step has changed nothing in any history, so nothing was tested.\n" +
-	"It must return events most of the time: let it make commands that the state allows, besides some that it refuses.")
+const idle = "Step has changed nothing in any history, so nothing was tested.\n" +
+	"It must return events most of the time: let it make commands that the state allows, besides some that it refuses."
 
 // caught returns the fault that f ends with, or nil.
 func caught(f func()) (found *fault) {
@@ -68,8 +67,8 @@ func placeOf(stack []byte) string {
 	return strings.Join(places, "\n")
 }
 
-// failure says everything about the fault of a trial, for the test of a name.
-func (x *trial[S, E]) failure(test string) error {
+// report says everything about the fault of a trial, for the test of a name.
+func (x *trial[S, E]) report(test string) string {
 	var b strings.Builder
 	fmt.Fprintln(&b, x.fault.what)
 	list := func(label, text string) {
@@ -83,7 +82,7 @@ func (x *trial[S, E]) failure(test string) error {
 	}
 	fmt.Fprintln(&b, x.fault.advice)
 	fmt.Fprintf(&b, "To see it again: %s=%d go test -run '%s'", seedVariable, x.seed, pattern(test))
-	return errors.New(b.String())
+	return b.String()
 }
 
 // pattern is what go test -run takes for a test.

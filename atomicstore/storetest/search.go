@@ -25,9 +25,9 @@ func newHistory(seed uint64, most int) history {
 	return history{seed, steps}
 }
 
-// search tries a property on random histories. Its error is the first that
-// breaks it, made short.
-func search[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], p property[S, E], dir string) error {
+// search tries a property on random histories. It returns what there is to say
+// of the first that breaks it, made short, or nothing.
+func search[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], p property[S, E], dir string) string {
 	var done tally
 	histories, limit := m.budget()
 	start := time.Now()
@@ -38,15 +38,15 @@ func search[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], p pro
 		h := newHistory(m.Seed+uint64(i), m.Steps)
 		x := try(t, m, p, dir, h)
 		if x.fault != nil {
-			return shorten(t, m, p, x).failure(t.Name())
+			return shorten(t, m, p, x).report(t.Name())
 		}
 		done.add(x.done)
 	}
 	t.Log(done)
 	if done.changes == 0 {
-		return errIdle
+		return idle
 	}
-	return nil
+	return ""
 }
 
 // try lives one history.

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/contestkit/contestkit/atomicstore"
+	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
 
 // trial is one history being lived by a machine. Its methods call the machine
@@ -20,11 +21,12 @@ type trial[S atomicstore.Cloner[S], E any] struct {
 	t   *testing.T
 	dir string // for the lock of a store; everything else is on a simulated disk
 
-	lying bool     // that disk says it has synced and has not
 	story []string // what each step did
 	done  tally
 	quiet bool   // neither told nor counted
 	fault *fault // how it ended
+
+	spoil func(*crashfs.Disk) // the tests damage what an accident leaves; nil otherwise
 }
 
 // fail ends the trial.

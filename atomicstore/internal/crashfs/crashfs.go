@@ -32,7 +32,6 @@ type Disk struct {
 
 	Before     func(op int) // called before each operation, with the lock held
 	NoExchange bool         // a file system that cannot exchange names
-	Lies       bool         // Sync of a file says that it was done, and nothing was
 	Taken      int64        // bytes, of one TiB
 	Clock      int64        // of the times of files, a tick for each write
 
@@ -426,9 +425,6 @@ func (h handle) Sync() error {
 			h.file.pending = nil
 		}
 		return err
-	}
-	if h.disk.Lies {
-		return nil
 	}
 	h.file.Synced, h.file.pending = slices.Clone(h.file.Data), nil
 	return nil
