@@ -63,6 +63,20 @@ type forgetful struct{ Words, Seen []string }
 
 func (s *forgetful) Clone() *forgetful { return &forgetful{Words: slices.Clone(s.Words)} }
 
+type partial struct {
+	Title string
+	Words []string
+}
+
+func (s *partial) Clone() *partial { return &partial{Words: slices.Clone(s.Words)} }
+
+type chained struct { // to the state before
+	Words  []string
+	before *chained
+}
+
+func (s *chained) Clone() *chained { return &chained{slices.Clone(s.Words), s} }
+
 type owner struct { // a copy on write that only the clone minds
 	Count  map[string]int
 	shared bool
@@ -215,6 +229,11 @@ func TestABrokenMachineIsCaught(t *testing.T) {
 			m.Equal = func(a, b *list) bool { return a.hidden == b.hidden }
 		})}, []string{"A state is another after JSON.", "Equal: says that they differ"}},
 
+		{"New has what is not in the snapshot", "snapshot", of[*list, string]{listMachine(func(m *lists) {
+			m.New = func() *list { return &list{[]string{}, 1} }
+			m.Equal = func(a, b *list) bool { return a.hidden == b.hidden }
+		})}, []string{"A new state is another after JSON."}},
+
 		{"a map comes back nil", "snapshot", of[*omitted, string]{wordsOf(func() *omitted { return &omitted{map[string]int{}} },
 			func(s *omitted, word string) error { s.Count[word]++; return nil })},
 			[]string{"Apply panics.", "assignment to entry in nil map", "broken_test.go:"}},
@@ -240,6 +259,19 @@ func TestABrokenMachineIsCaught(t *testing.T) {
 		{"Clone forgets a field", "clone", of[*forgetful, string]{wordsOf(func() *forgetful { return &forgetful{} },
 			func(s *forgetful, word string) error { s.Seen = append(s.Seen, word); return nil })},
 			[]string{"A clone is not equal to its origin.", "Clone must copy everything"}},
+
+		{"Clone forgets what New has set", "clone", of[*partial, string]{wordsOf(func() *partial { return &partial{Title: "words"} },
+			func(s *partial, word string) error { s.Words = append(s.Words, word); return nil })},
+			[]string{"A clone is not equal to its origin.", `it should be: {"Title":"words"`}},
+
+		{"a change reaches the state before the last", "clone", of[*chained, string]{wordsOf(func() *chained { return &chained{} },
+			func(s *chained, word string) error {
+				s.Words = append(s.Words, word)
+				if s.before != nil && s.before.before != nil {
+					s.before.before.Words = s.Words
+				}
+				return nil
+			})}, []string{"A state changed after it was cloned.", "step 2: "}},
 
 		{"the origin of a clone writes to what they share", "clone", of[*owner, string]{wordsOf(func() *owner { return &owner{Count: map[string]int{}} },
 			func(s *owner, word string) error {

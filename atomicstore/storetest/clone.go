@@ -18,27 +18,22 @@ func clones[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 	for _, step := range x.steps {
 		text := x.text(s)
 		published = append(published, version{s, text})
-		after, _ := x.live(s, step)
+		x.same(x.clone(s), s, "A clone is not equal to its origin.", adviseCopy)
+
+		after, _ := x.live(s, step) // in a clone
 		x.must(s, text, "Changing a clone changes its origin.", adviseClone)
+
+		changed := x.text(after)
+		x.change(x.clone(s), step+1)
+		x.must(s, text, "Changing a clone changes its origin.", adviseClone)
+		x.must(after, changed, "Changing a clone changes another clone of the same origin.", adviseClone)
+
 		origin := x.clone(s)
-		x.same(origin, s, "A clone is not equal to its origin.", adviseCopy)
-		clone := x.clone(origin)
-		x.change(clone, step)
-		x.must(origin, text, "Changing a clone changes its origin.", adviseClone)
-
-		changed := x.text(clone)
-		second := x.clone(origin)
-		x.change(second, step+1)
-		x.must(origin, text, "Changing a clone changes its origin.", adviseClone)
-		x.must(clone, changed, "Changing a clone changes another clone of the same origin.", adviseClone)
-
 		x.change(origin, step+2) // written to, so it may take what it has for its own
-		written := x.text(origin)
-		third := x.clone(origin)
-		x.same(third, origin, "A clone is not equal to its origin.", adviseCopy)
+		written, kept := x.text(origin), x.clone(origin)
+		x.same(kept, origin, "A clone is not equal to its origin.", adviseCopy)
 		x.change(origin, step+3)
-		x.must(third, written, "Changing a state changes its clone.", adviseClone)
-		x.must(clone, changed, "Changing a state changes its clone.", adviseClone)
+		x.must(kept, written, "Changing a state changes its clone.", adviseClone)
 		s = after
 	}
 	for _, v := range published {
