@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"testing"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/storetest"
 )
 
 const childDir = "COUNTER_TEST_DIR"
@@ -21,6 +24,24 @@ func TestMain(m *testing.M) {
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// TestTheCounterKeepsWhatAStoreAsks is what every program can have for its
+// state: random counts and resets, power cuts included.
+func TestTheCounterKeepsWhatAStoreAsks(t *testing.T) {
+	storetest.Run(t, storetest.Machine[*Counter, Event]{
+		New:   func() *Counter { return &Counter{} },
+		Apply: apply,
+		Step: func(r *rand.Rand, c *Counter) ([]Event, error) {
+			if r.IntN(5) > 0 {
+				return []Event{{Counted: &Counted{By: r.IntN(10)}}}, nil
+			}
+			if c.Count == 0 {
+				return nil, errZero
+			}
+			return []Event{{Reset: &Reset{}}}, nil
+		},
+	})
 }
 
 func TestNoPrintedCountIsLostByAKill(t *testing.T) {
