@@ -36,7 +36,8 @@
 //	The two share a map, a slice or a pointer that Apply writes to. [...]
 //	To see it again: STORETEST_SEED=3141592653 go test -run '^TestVotes$/^clone$'
 //
-// The histories are others at each run, so that many runs find more than one.
+// The histories are others at each run, so that many runs find more than one
+// (-count=1 runs again what go test remembers as passed).
 // What Step does not do is not tried: let it make every kind of event, and
 // choose from few names and ids, so that the same are met again. With -v each
 // sub-test prints how often it made what.
