@@ -174,6 +174,7 @@ func TestTheFirstBackupOfAnEpochIsMadeLate(t *testing.T) {
 		if got := backedUp(t, s); len(got) != 0 || !strings.Contains(logged(), "a backup was not made") {
 			t.Errorf("the backups are %v; logged was\n%s", got, logged())
 		}
+		d.set("")
 		mustWrite(t, s, "one")
 		checkpoint(t, s)
 		if st, got := s.Stats(), backedUp(t, s); st.BackupError != "" || !slices.Equal(got, []uint64{0}) {
