@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -15,10 +16,13 @@ const (
 
 // checkpoints writes data.json in the background, some time after a change.
 type checkpoints struct {
-	dirty chan int      // bytes of log, one signal a batch
+	dirty chan struct{} // holds one signal: there is a change
 	quit  chan struct{} // closed by stop
 	done  chan struct{} // closed when the goroutine has ended
 	once  sync.Once
+
+	gathered atomic.Int64 // bytes of log since the last one began
+	waits    atomic.Bool  // one will begin, and will have what is durable by then
 
 	saving sync.Mutex // one snapshot at a time; guards epoch
 	epoch  string     // of data.json
@@ -42,7 +46,7 @@ type checkpoints struct {
 func newCheckpoints(at Position, bytes int64) *checkpoints {
 	return &checkpoints{
 		epoch: at.Epoch,
-		dirty: make(chan int, 1),
+		dirty: make(chan struct{}, 1),
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
 		seq:   at.Seq,
@@ -50,15 +54,16 @@ func newCheckpoints(at Position, bytes int64) *checkpoints {
 	}
 }
 
-// changed says that a batch was written. It never waits.
+// changed says that a batch is durable. It never waits, and wakes nobody who
+// would only go on waiting.
 func (c *checkpoints) changed(bytes int) {
-	for {
-		select {
-		case c.dirty <- bytes:
-			return
-		case waiting := <-c.dirty:
-			bytes += waiting
-		}
+	gathered := c.gathered.Add(int64(bytes))
+	if c.waits.Load() && !c.due(gathered) {
+		return
+	}
+	select {
+	case c.dirty <- struct{}{}:
+	default: // there is a signal already
 	}
 }
 
@@ -112,32 +117,31 @@ func (c *checkpoints) due(logged int64) bool {
 func (s *Store[S, E]) checkpointAll() {
 	c := s.checkpoints
 	defer close(c.done)
-	var logged int64
 	timer := time.NewTimer(0)
 	timer.Stop()
-	waiting := false
 	for {
 		select {
 		case <-c.quit:
 			timer.Stop()
 			return
-		case bytes := <-c.dirty:
-			logged += int64(bytes)
-			if c.due(logged) {
+		case <-c.dirty:
+			if c.due(c.gathered.Load()) {
 				timer.Reset(0)
-			} else if !waiting {
+			} else if !c.waits.Load() {
 				timer.Reset(c.pause())
 			}
-			waiting = true
+			c.waits.Store(true)
 		case <-timer.C:
-			waiting, logged = false, 0
+			// In this order: whatever is not told from now on, save sees.
+			c.waits.Store(false)
+			c.gathered.Store(0)
 			err := s.checkpoint()
 			if errors.Is(err, ErrReplaced) {
 				continue
 			}
 			if err != nil {
 				s.opts.Logger.Warn("the snapshot was not written; it is tried again, and all changes are in the log", "error", err)
-				waiting = true
+				c.waits.Store(true)
 				timer.Reset(c.pause())
 			}
 		}

@@ -23,7 +23,7 @@ func (c *committer[S, E]) answer(b *pending[S, E], r *request[S, E], now time.Ti
 
 // hold keeps the answer of an update that was decided.
 func (c *committer[S, E]) hold(b *pending[S, E], r *request[S, E]) {
-	if len(b.changes) == 0 && c.inFlight == nil {
+	if len(b.changes) == 0 {
 		r.done <- true // all it saw is on disk already
 		return
 	}
@@ -33,7 +33,7 @@ func (c *committer[S, E]) hold(b *pending[S, E], r *request[S, E]) {
 // abandon ends the update that has ended the committer's goroutine, and lets
 // those behind it wait for the next one.
 func (c *committer[S, E]) abandon() {
-	b, r := c.open, c.taken[c.deciding]
+	b, r := &c.batch, c.taken[c.deciding]
 	c.store.stalls.decide.end()
 	c.refuse(b, r, &PanicError{Value: errGoexit, Stack: debug.Stack()}, true)
 	c.hold(b, r)
@@ -75,7 +75,8 @@ func (c *committer[S, E]) refuse(b *pending[S, E], r *request[S, E], err error, 
 	if b.state, err = c.store.rebuild(b); err != nil {
 		// To go on would write a log that cannot be replayed.
 		r.err = c.store.fail(err)
-		c.drop(r.err, b.base)
+		release(b.waiting, r.err)
+		b.reset(b.base)
 	}
 }
 

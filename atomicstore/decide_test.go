@@ -34,31 +34,27 @@ func adds(lines ...string) func(*ledger) ([]entry, error) {
 // FailNow of package testing calls runtime.Goexit: a test that fails within
 // decide must not leave a store behind that hangs.
 func TestAnUpdateThatEndsItsGoroutineCostsItselfAlone(t *testing.T) {
-	for name, pipelined := range map[string]bool{"": false, "pipelined": true} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			s := mustOpen(t, dir, &Options{pipelined: pipelined})
-			exit := func(*ledger) ([]entry, error) { runtime.Goexit(); return nil, nil }
-			for i, err := range together(t, s, adds("one"), exit, adds("two"), exit, adds("three")) {
-				var p *PanicError
-				if ended := i%2 == 1; errors.As(err, &p) != ended || !ended && err != nil {
-					t.Errorf("update %d: got %v", i, err)
-				}
-			}
-			if _, err := s.Update(t.Context(), exit); !errors.As(err, new(*PanicError)) {
-				t.Errorf("alone: got %v, want *PanicError", err)
-			}
-			wantLines(t, s, "held", "one", "two", "three")
-			if st := s.Stats(); st.Refused != 3 {
-				t.Errorf("%d updates are counted as refused, want 3", st.Refused)
-			}
-			mustWrite(t, s, "four")
-			mustClose(t, s)
-			s = mustOpen(t, dir, nil)
-			defer mustClose(t, s)
-			wantLines(t, s, "held", "one", "two", "three", "four")
-		})
+	dir := t.TempDir()
+	s := mustOpen(t, dir, nil)
+	exit := func(*ledger) ([]entry, error) { runtime.Goexit(); return nil, nil }
+	for i, err := range together(t, s, adds("one"), exit, adds("two"), exit, adds("three")) {
+		var p *PanicError
+		if ended := i%2 == 1; errors.As(err, &p) != ended || !ended && err != nil {
+			t.Errorf("update %d: got %v", i, err)
+		}
 	}
+	if _, err := s.Update(t.Context(), exit); !errors.As(err, new(*PanicError)) {
+		t.Errorf("alone: got %v, want *PanicError", err)
+	}
+	wantLines(t, s, "held", "one", "two", "three")
+	if st := s.Stats(); st.Refused != 3 {
+		t.Errorf("%d updates are counted as refused, want 3", st.Refused)
+	}
+	mustWrite(t, s, "four")
+	mustClose(t, s)
+	s = mustOpen(t, dir, nil)
+	defer mustClose(t, s)
+	wantLines(t, s, "held", "one", "two", "three", "four")
 }
 
 // A log that cannot be replayed is worth nothing: the store stops before it

@@ -64,17 +64,14 @@ type wal struct {
 	lacks   atomic.Int64 // bytes of the segment that found no room, 0 since one was made
 	rotated func()       // called after a segment was made; may be nil
 
-	// Of the committer.
 	epoch epochID
 	logID [8]byte
-	next  uint64 // seq of the next change
-	chain uint32 // checksum of the last batch
 
-	// Of whoever holds writing: the committer, the flusher while a batch is
-	// under way, and now and then the one who looks after old segments.
+	// Of whoever holds writing: the committer, and now and then the one who
+	// looks after old segments.
 	writing    sync.Mutex
-	after      uint64 // seq of the next change to be written; next may be ahead
-	last       uint32 // checksum of the last batch written
+	next       uint64 // seq of the next change
+	chain      uint32 // checksum of the last batch
 	file       vfs.Appender
 	offset     int64 // where the next batch goes, bytes
 	size       int64 // of the segment, bytes
@@ -249,49 +246,32 @@ func superseded(segments []segment, first uint64) []segment {
 	return slices.Clone(segments[:n])
 }
 
-// seal completes a frame of so many changes, which follows the one sealed
-// before; with none it confirms that one.
-func (w *wal) seal(frame []byte, count int) []byte {
-	frame, w.chain = endBatch(frame, w.logID, w.chain, w.next, uint32(count))
-	w.next += uint64(count)
-	return frame
-}
-
-// unseal takes back the frame sealed last, which nothing of was written.
-func (w *wal) unseal(first uint64, prev uint32) { w.next, w.chain = first, prev }
-
-// write makes a sealed frame durable. first is the seq of its first change,
-// prev the checksum of the batch before it, which is durable. ErrDiskFull means
-// that nothing was written; any other error, that the log must not be written
-// any more.
-func (w *wal) write(frame []byte, first uint64, prev uint32) error {
+// append makes a frame of so many changes durable, behind the one before it;
+// with none it confirms that one. It returns the frame as it was written.
+// ErrDiskFull means that nothing was written; any other error, that the log
+// must not be written any more.
+func (w *wal) append(frame []byte, changes int) ([]byte, error) {
 	w.writing.Lock()
 	defer w.writing.Unlock()
+	frame, sum := endBatch(frame, w.logID, w.chain, w.next, uint32(changes))
 	aged := w.rotateAfter > 0 && w.offset > segmentHeader && time.Since(w.created) > w.rotateAfter
 	if aged || w.offset+int64(len(frame)) > w.size {
-		if err := w.rotate(first, prev, frame, 0); err != nil {
-			return err
+		if err := w.rotate(w.next, w.chain, frame, 0); err != nil {
+			return frame, err
 		}
-		w.wrote(frame)
-		return nil
+	} else {
+		if err := writeAll(w.file, frame, w.offset); err != nil {
+			return frame, fmt.Errorf("append to the log: %w", err)
+		}
+		if err := w.file.Sync(); err != nil {
+			return frame, fmt.Errorf("sync the log: %w", err)
+		}
+		w.offset += int64(len(frame))
 	}
-	if err := writeAll(w.file, frame, w.offset); err != nil {
-		return fmt.Errorf("append to the log: %w", err)
-	}
-	if err := w.file.Sync(); err != nil {
-		return fmt.Errorf("sync the log: %w", err)
-	}
-	w.offset += int64(len(frame))
-	w.wrote(frame)
-	w.prepare()
-	return nil
-}
-
-// wrote notes where the log on disk ends: with this frame.
-func (w *wal) wrote(frame []byte) {
-	w.after = binary.LittleEndian.Uint64(frame[8:]) + uint64(binary.LittleEndian.Uint32(frame[20:]))
-	w.last = binary.LittleEndian.Uint32(frame[4:])
+	w.next, w.chain = w.next+uint64(changes), sum
 	w.logged.Add(int64(len(frame)))
+	w.prepare()
+	return frame, nil
 }
 
 func writeAll(f vfs.Appender, b []byte, offset int64) error {
@@ -478,7 +458,7 @@ func (w *wal) renew() error {
 	if w.offset == segmentHeader {
 		return nil
 	}
-	return w.rotate(w.after, w.last, nil, 0)
+	return w.rotate(w.next, w.chain, nil, 0)
 }
 
 // count returns how many segments there are.

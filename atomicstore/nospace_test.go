@@ -97,89 +97,87 @@ func (f *tightFile) Sync() error {
 // refused is there then, nor after a power cut.
 func TestASegmentThatFindsNoRoomRefusesUpdates(t *testing.T) {
 	for _, step := range []string{"create", "write", "sync"} {
-		for name, pipelined := range map[string]bool{"in turn": false, "pipelined": true} {
-			t.Run(step+" "+name, func(t *testing.T) {
-				dir := t.TempDir()
-				inBubble(t, func(t *testing.T) {
-					d := &tightDisk{Disk: crashfs.New()}
-					logger, logged := logOf()
-					o := &Options{SegmentBytes: 4096, Reserve: -1, Logger: logger, seam: seam{FS: d}, pipelined: pipelined}
-					s := mustOpen(t, dir, o)
-					defer func() { s.Close() }()
-					mustWrite(t, s, "first")
-					d.set(step, 100)
+		t.Run(step, func(t *testing.T) {
+			dir := t.TempDir()
+			inBubble(t, func(t *testing.T) {
+				d := &tightDisk{Disk: crashfs.New()}
+				logger, logged := logOf()
+				o := &Options{SegmentBytes: 4096, Reserve: -1, Logger: logger, seam: seam{FS: d}}
+				s := mustOpen(t, dir, o)
+				defer func() { s.Close() }()
+				mustWrite(t, s, "first")
+				d.set(step, 100)
 
-					there := []string{"first"} // acknowledged
-					refused := func() bool {
-						results := make(chan error, 6)
-						names := numbered(fmt.Sprintf("%d of ", len(there)), cap(results))
-						for i, line := range names {
-							go func() {
-								<-time.After(time.Duration(i) * time.Millisecond)
-								_, err := write(s, line)
-								results <- err
-							}()
-						}
-						taken := 0
-						for range names {
-							err := <-results
-							switch {
-							case err == nil:
-								taken++
-							case !errors.Is(err, ErrDiskFull) || errors.Is(err, ErrFailed):
-								t.Errorf("got %v, want ErrDiskFull", err)
-							}
-						}
-						if got := len(lines(s)) - len(there); got != taken {
-							t.Errorf("%d updates were acknowledged, %d are there", taken, got)
-						}
-						there = slices.Clone(lines(s)) // in the order that they were decided in
-						return taken == 0
+				there := []string{"first"} // acknowledged
+				refused := func() bool {
+					results := make(chan error, 6)
+					names := numbered(fmt.Sprintf("%d of ", len(there)), cap(results))
+					for i, line := range names {
+						go func() {
+							<-time.After(time.Duration(i) * time.Millisecond)
+							_, err := write(s, line)
+							results <- err
+						}()
 					}
-					for n := 0; !refused(); n++ {
-						if n > 100 {
-							t.Fatal("a hundred rounds and no new segment")
+					taken := 0
+					for range names {
+						err := <-results
+						switch {
+						case err == nil:
+							taken++
+						case !errors.Is(err, ErrDiskFull) || errors.Is(err, ErrFailed):
+							t.Errorf("got %v, want ErrDiskFull", err)
 						}
 					}
-					if st := s.Stats(); !st.DiskFull || st.Failed || s.Err() != nil {
-						t.Errorf("the numbers are %+v", st)
+					if got := len(lines(s)) - len(there); got != taken {
+						t.Errorf("%d updates were acknowledged, %d are there", taken, got)
 					}
-					if _, err := d.Stat(s.wal.dir + "/" + newSegment); !isMissing(err) {
-						t.Errorf("half a segment stays and takes room: %v", err)
+					there = slices.Clone(lines(s)) // in the order that they were decided in
+					return taken == 0
+				}
+				for n := 0; !refused(); n++ {
+					if n > 100 {
+						t.Fatal("a hundred rounds and no new segment")
 					}
-					elapse(5 * time.Second) // idle, and the confirmation finds no room either
-					if st := s.Stats(); !st.DiskFull || !refused() || s.Err() != nil {
-						t.Errorf("there is no room, and updates are taken; the store says %v and %+v", s.Err(), st)
-					}
-					cut := d.AfterCrash(crashfs.KeepSome(uint64(len(there))))
+				}
+				if st := s.Stats(); !st.DiskFull || st.Failed || s.Err() != nil {
+					t.Errorf("the numbers are %+v", st)
+				}
+				if _, err := d.Stat(s.wal.dir + "/" + newSegment); !isMissing(err) {
+					t.Errorf("half a segment stays and takes room: %v", err)
+				}
+				elapse(5 * time.Second) // idle, and the confirmation finds no room either
+				if st := s.Stats(); !st.DiskFull || !refused() || s.Err() != nil {
+					t.Errorf("there is no room, and updates are taken; the store says %v and %+v", s.Err(), st)
+				}
+				cut := d.AfterCrash(crashfs.KeepSome(uint64(len(there))))
 
-					d.set("", 1<<40)
-					elapse(watchEvery + time.Millisecond)
-					long := strings.Repeat("x", 4096) // wants a segment
-					at := mustWrite(t, s, long)
-					if want := uint64(len(there) + 1); at.Seq != want {
-						t.Errorf("the change after it is %d, want %d", at.Seq, want)
-					}
-					d.set("", 100) // the segment is made, so nothing is needed now
-					elapse(watchEvery + time.Millisecond)
-					if st := s.Stats(); st.DiskFull {
-						t.Errorf("there is room, and the numbers are %+v", st)
-					}
-					wantLines(t, s, append(slices.Clone(there), long)...)
-					after := d.AfterCrash(crashfs.KeepNone)
+				d.set("", 1<<40)
+				elapse(watchEvery + time.Millisecond)
+				long := strings.Repeat("x", 4096) // wants a segment
+				at := mustWrite(t, s, long)
+				if want := uint64(len(there) + 1); at.Seq != want {
+					t.Errorf("the change after it is %d, want %d", at.Seq, want)
+				}
+				d.set("", 100) // the segment is made, so nothing is needed now
+				elapse(watchEvery + time.Millisecond)
+				if st := s.Stats(); st.DiskFull {
+					t.Errorf("there is room, and the numbers are %+v", st)
+				}
+				wantLines(t, s, append(slices.Clone(there), long)...)
+				after := d.AfterCrash(crashfs.KeepNone)
+				mustClose(t, s)
+				if got := logged(); d.failed == 0 || !strings.Contains(got, "the disk is full") || !strings.Contains(got, "there is room on the disk again") {
+					t.Errorf("%d steps found no room; logged was\n%s", d.failed, got)
+				}
+
+				for disk, want := range map[*crashfs.Disk][]string{cut: there, after: append(slices.Clone(there), long)} {
+					s := mustOpen(t, dir, &Options{seam: seam{FS: disk}})
+					wantLines(t, s, want...)
 					mustClose(t, s)
-					if got := logged(); d.failed == 0 || !strings.Contains(got, "the disk is full") || !strings.Contains(got, "there is room on the disk again") {
-						t.Errorf("%d steps found no room; logged was\n%s", d.failed, got)
-					}
-
-					for disk, want := range map[*crashfs.Disk][]string{cut: there, after: append(slices.Clone(there), long)} {
-						s := mustOpen(t, dir, &Options{seam: seam{FS: disk}})
-						wantLines(t, s, want...)
-						mustClose(t, s)
-					}
-				})
+				}
 			})
-		}
+		})
 	}
 }
 

@@ -52,7 +52,7 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 		}
 		return nil, fmt.Errorf("atomicstore: open %s: %w", dir, err)
 	}
-	s.startCommitter()
+	go newCommitter(s).run()
 	go s.checkpointAll()
 	s.watching.Add(1)
 	go s.watchAll()
@@ -274,7 +274,6 @@ func (s *Store[S, E]) begin(base *version[S], adopted *digest) error {
 	base.at.Epoch, base.chain = epoch.String(), 0
 	s.wal.epoch, s.wal.logID = epoch, newLogID()
 	s.wal.next = base.at.Seq + 1
-	s.wal.after = s.wal.next
 	if err := s.wal.rotate(s.wal.next, 0, nil, 0); err != nil {
 		return err
 	}
@@ -306,7 +305,6 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 	w.generation = found.generation
 	s.checkpoints.seq, s.checkpoints.epoch = base.at.Seq, base.at.Epoch
 	w.epoch, w.logID, w.next, w.chain, w.segments = found.epoch, found.logID, found.last+1, found.chain, found.segments
-	w.after, w.last = w.next, w.chain
 	if err := s.replay(base, found); err != nil {
 		return err
 	}

@@ -70,8 +70,7 @@ type Options struct {
 	// nobody hears.
 	Progress func(done, total int64)
 
-	seam           // the crash tests and storetest put a simulation here
-	pipelined bool // the tests decide every batch during the flush before it
+	seam // the crash tests and storetest put a simulation here
 }
 
 type seam = vfs.Seam

@@ -32,6 +32,7 @@ type stall struct {
 	mu      sync.Mutex // guards the fields below
 	since   time.Time  // zero while nothing runs
 	told    bool
+	armed   bool // timer will look
 	timer   *time.Timer
 	expired func()
 }
@@ -59,27 +60,35 @@ func (s *stalls) init(logger *slog.Logger, poke func()) {
 	watch(&s.flush, "the disk has not finished a write for over a second; reading goes on")
 }
 
-// begin and end enclose what may hang.
+// begin and end enclose what may hang. The timer goes on from one to the next:
+// a look a second costs less than setting it each time.
 func (st *stall) begin(now time.Time) {
 	st.mu.Lock()
+	defer st.mu.Unlock()
 	st.since, st.told = now, false
-	st.mu.Unlock()
-	st.timer.Reset(stallAfter)
+	if !st.armed {
+		st.armed = true
+		st.timer.Reset(stallAfter)
+	}
 }
 
 func (st *stall) end() {
-	st.timer.Stop()
 	st.mu.Lock()
+	defer st.mu.Unlock()
 	st.since = time.Time{}
-	st.mu.Unlock()
 }
 
 // check looks whether it still hangs, and tells the first time.
 func (st *stall) check() (first bool) {
 	st.mu.Lock()
 	defer st.mu.Unlock()
-	if st.since.IsZero() || time.Since(st.since) < stallAfter {
-		return false // it has just ended, or another has begun
+	if st.since.IsZero() {
+		st.armed = false
+		return false
+	}
+	if left := stallAfter - time.Since(st.since); left > 0 {
+		st.timer.Reset(left) // another has begun
+		return false
 	}
 	if st.expired != nil {
 		st.expired()

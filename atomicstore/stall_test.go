@@ -67,62 +67,58 @@ type writerFunc func([]byte) (int, error)
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
 func TestReadersAndStatsGoOnWhileTheDiskHangs(t *testing.T) {
-	for name, pipelined := range map[string]bool{"in turn": false, "pipelined": true} {
-		t.Run(name, func(t *testing.T) {
-			dir, d := t.TempDir(), &slowDisk{Disk: crashfs.New()}
-			synctest.Test(t, func(t *testing.T) {
-				logger, logged := logOf()
-				s := mustOpen(t, dir, &Options{seam: seam{FS: d}, Logger: logger, pipelined: pipelined})
-				at := mustWrite(t, s, "one")
-				waitIdle() // its snapshot and confirmation are written
-				d.set(2 * time.Second)
+	dir, d := t.TempDir(), &slowDisk{Disk: crashfs.New()}
+	synctest.Test(t, func(t *testing.T) {
+		logger, logged := logOf()
+		s := mustOpen(t, dir, &Options{seam: seam{FS: d}, Logger: logger})
+		at := mustWrite(t, s, "one")
+		waitIdle() // its snapshot and confirmation are written
+		d.set(2 * time.Second)
 
-				results := make(chan error, 8)
-				for _, line := range []string{"two", "three", "four", "five"} {
-					go func() { _, err := write(s, line); results <- err }()
-					synctest.Wait()
-				}
-				ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
-				defer cancel()
-				if _, err := s.Update(ctx, func(*ledger) ([]entry, error) { return []entry{add("given up")}, nil }); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOutcomeUnknown) != pipelined {
-					t.Errorf("a caller who gives up meanwhile gets %v", err)
-				}
-				<-time.After(time.Second)
-				synctest.Wait()
-				start := time.Now()
-				wantLines(t, s, "one")
-				if got := follow(t, s, Position{}, 1); len(got) != 1 || got[0].Position != at {
-					t.Errorf("Changes gives %v", got)
-				}
-				if _, err := s.At(t.Context(), 1); err != nil {
-					t.Error(err)
-				}
-				if err := s.WaitFor(t.Context(), at); err != nil {
-					t.Error(err)
-				}
-				st := s.Stats()
-				if st.Seq != 1 || st.Flushing != 1500*time.Millisecond || st.Stalls != 1 || st.Failed || !pipelined && st.Waiting != 3 {
-					t.Errorf("the numbers are %+v", st)
-				}
-				if took := time.Since(start); took != 0 {
-					t.Errorf("reading waited %s", took)
-				}
-				if got := strings.Count(logged(), "the disk has not finished"); got != 1 || !strings.Contains(logged(), "slowFile") {
-					t.Errorf("the stall was logged %d times, want once with the stacks:\n%s", got, logged())
-				}
-				d.set(0)
-				for range 4 {
-					if err := <-results; err != nil {
-						t.Error(err)
-					}
-				}
-				if st := s.Stats(); st.Flushing != 0 || st.SlowestFlush < 2*time.Second || st.FlushP99 < 2*time.Second || st.FlushP50 > 2*time.Second+time.Second/4 || st.LogBytes == 0 {
-					t.Errorf("afterwards the numbers are %+v", st)
-				}
-				mustClose(t, s)
-			})
-		})
-	}
+		results := make(chan error, 8)
+		for _, line := range []string{"two", "three", "four", "five"} {
+			go func() { _, err := write(s, line); results <- err }()
+			synctest.Wait()
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+		defer cancel()
+		if _, err := s.Update(ctx, func(*ledger) ([]entry, error) { return []entry{add("given up")}, nil }); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, ErrOutcomeUnknown) {
+			t.Errorf("a caller who gives up meanwhile gets %v", err)
+		}
+		<-time.After(time.Second)
+		synctest.Wait()
+		start := time.Now()
+		wantLines(t, s, "one")
+		if got := follow(t, s, Position{}, 1); len(got) != 1 || got[0].Position != at {
+			t.Errorf("Changes gives %v", got)
+		}
+		if _, err := s.At(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+		if err := s.WaitFor(t.Context(), at); err != nil {
+			t.Error(err)
+		}
+		st := s.Stats()
+		if st.Seq != 1 || st.Flushing != 1500*time.Millisecond || st.Stalls != 1 || st.Failed || st.Waiting != 3 {
+			t.Errorf("the numbers are %+v", st)
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("reading waited %s", took)
+		}
+		if got := strings.Count(logged(), "the disk has not finished"); got != 1 || !strings.Contains(logged(), "slowFile") {
+			t.Errorf("the stall was logged %d times, want once with the stacks:\n%s", got, logged())
+		}
+		d.set(0)
+		for range 4 {
+			if err := <-results; err != nil {
+				t.Error(err)
+			}
+		}
+		if st := s.Stats(); st.Flushing != 0 || st.SlowestFlush < 2*time.Second || st.FlushP99 < 2*time.Second || st.FlushP50 > 2*time.Second+time.Second/4 || st.LogBytes == 0 {
+			t.Errorf("afterwards the numbers are %+v", st)
+		}
+		mustClose(t, s)
+	})
 }
 
 func TestAnUpdateInsideAnUpdateIsRefused(t *testing.T) {
