@@ -11,7 +11,7 @@ import (
 const (
 	checkpointEvery = time.Second // at most one in this time
 	checkpointShare = 20          // at most 1/20 of one core
-	checkpointBytes = 16 << 20    // of log since the last one, or the snapshot's size: then at once
+	checkpointBytes = 64 << 20    // of log since the last one, or the snapshot's size: then at once
 )
 
 // checkpoints writes data.json in the background, some time after a change.

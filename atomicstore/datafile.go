@@ -393,10 +393,15 @@ func (f *dataFile) prepare(temp string, write func(io.Writer) error) (o owned, i
 
 // digesting writes a file from its start on and keeps its digest.
 type digesting struct {
-	file vfs.Appender
-	size int64
-	sum  hash.Hash
+	file   vfs.Appender
+	size   int64
+	synced int64 // of size
+	sum    hash.Hash
 }
+
+// syncEvery is how much of a data.json goes to the disk at once, in bytes: the
+// commits in between do not wait for the whole of it.
+const syncEvery = 4 << 20
 
 func (d *digesting) Write(b []byte) (int, error) {
 	if err := writeAll(d.file, b, d.size); err != nil {
@@ -404,6 +409,10 @@ func (d *digesting) Write(b []byte) (int, error) {
 	}
 	d.size += int64(len(b))
 	d.sum.Write(b)
+	if d.size-d.synced >= syncEvery {
+		d.synced = d.size
+		return len(b), d.file.Sync()
+	}
 	return len(b), nil
 }
 
