@@ -2,7 +2,7 @@ package atomicstore
 
 import (
 	"bytes"
-	"encoding/hex"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -108,13 +108,9 @@ func (s *Store[S, E]) readBackup(data []byte) (state S, seq uint64, err error) {
 		return state, 0, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	for i, c := range snap.Changes {
-		id, err := hex.DecodeString(c.ID)
-		if err != nil || len(id) != 16 {
-			return state, 0, fmt.Errorf("%w: the id %q of a change", errUnreadable, c.ID)
-		}
-		r := record{seq: snap.Seq + uint64(i) + 1, id: [16]byte(id), time: c.Time, requestID: c.RequestID}
-		for _, e := range c.Events {
-			r.events = append(r.events, e)
+		r, err := c.record(snap.Seq + uint64(i) + 1)
+		if err != nil {
+			return state, 0, fmt.Errorf("%w: %w", errUnreadable, err)
 		}
 		change, err := s.change(r, snap.Epoch)
 		if err == nil {
@@ -182,7 +178,7 @@ func (s *Store[S, E]) backupLog(initial S) error {
 	w := s.wal
 	w.epoch, w.logID, w.segments = found.epoch, found.logID, found.segments
 	defer func() { w.epoch, w.logID, w.segments = epochID{}, [8]byte{}, nil }()
-	state, err := s.forward(base, found.last)
+	state, err := s.forward(context.Background(), base, found.last)
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,9 @@ var errStop = errors.New("stop")
 // one holds up nobody and costs no memory.
 //
 // The last pair has an error: that of ctx, [ErrClosed], [*TruncatedError] when
-// the next change is no longer held, [ErrEpoch], or [*CorruptError].
+// the next change is no longer held, [ErrEpoch], [*CorruptError], or one that
+// says that after lies ahead of the store. A store that has failed ends nothing:
+// there may be no more changes, and ctx ends the loop.
 func (s *Store[S, E]) Changes(ctx context.Context, after Position) iter.Seq2[Change[E], error] {
 	return func(yield func(Change[E], error) bool) {
 		err := s.follow(ctx, after, func(c Change[E]) bool { return yield(c, nil) })
@@ -108,18 +110,6 @@ func (s *Store[S, E]) readSome(at *place, after, upTo uint64) (list []Change[E],
 	return list, err
 }
 
-// readLog calls each with the changes after a seq, up to one that is durable.
-func (s *Store[S, E]) readLog(after, upTo uint64, each func(Change[E]) error) error {
-	epoch := s.current.Load().at.Epoch
-	return s.wal.read(after, upTo, func(r record) error {
-		c, err := s.change(r, epoch)
-		if err != nil {
-			return err
-		}
-		return each(c)
-	})
-}
-
 // change decodes the events of a record.
 func (s *Store[S, E]) change(r record, epoch string) (Change[E], error) {
 	c := Change[E]{Position: Position{epoch, r.seq}, ID: r.id, Time: r.time, RequestID: r.requestID}
@@ -173,28 +163,14 @@ func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 // rollForward loads a snapshot and applies the log up to seq.
 func (s *Store[S, E]) rollForward(ctx context.Context, path, epoch string, seq uint64) (S, error) {
 	var none S
-	data, err := s.opts.FS.Read(path)
+	base, err := s.readVersion(path)
 	if err != nil {
 		return none, err
 	}
-	snap, _, err := decodeSnapshot(data)
-	if err != nil {
-		return none, err
+	if base.at.Epoch != epoch || base.at.Seq > seq {
+		return none, fmt.Errorf("the snapshot is of %s", base.at)
 	}
-	if snap.Epoch != epoch || snap.Seq > seq {
-		return none, fmt.Errorf("the snapshot is of %s/%d", snap.Epoch, snap.Seq)
-	}
-	state, err := loadState[S](snap.State)
-	if err != nil {
-		return none, err
-	}
-	err = s.readLog(snap.Seq, seq, func(c Change[E]) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		return s.applyAll(state, c)
-	})
-	return state, err
+	return s.forward(ctx, base, seq)
 }
 
 func (s *Store[S, E]) applyAll(state S, c Change[E]) error {

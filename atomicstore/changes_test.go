@@ -1,9 +1,11 @@
 package atomicstore
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"strings"
@@ -257,4 +259,32 @@ func heap() int64 {
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc + m.StackInuse)
+}
+
+// TestAtUsesNoSnapshotThatIsDamaged flips a letter of a state in a backup: it
+// parses, and is not what was written.
+func TestAtUsesNoSnapshotThatIsDamaged(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	defer mustClose(t, s)
+	mustWrite(t, s, "one", "two")
+	checkpoint(t, s)
+	mustWrite(t, s, "three")
+	checkpoint(t, s) // data.json of change 2 becomes a backup
+	list, err := s.Backups()
+	if err != nil || list[len(list)-1].Seq != 2 {
+		t.Fatalf("backups %v, %v", list, err)
+	}
+	path := list[len(list)-1].Path
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, bytes.Replace(data, []byte(`"one"`), []byte(`"ore"`), 1), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	old, err := s.At(t.Context(), 2)
+	if err != nil || !slices.Equal(old.Lines, []string{"one", "two"}) {
+		t.Errorf("got %v, %v; want the state as an older backup and the log give it", old, err)
+	}
 }

@@ -24,8 +24,9 @@ type checkpoints struct {
 	gathered atomic.Int64 // bytes of log since the last one began
 	waits    atomic.Bool  // one will begin, and will have what is durable by then
 
-	saving sync.Mutex // one snapshot at a time; guards epoch
+	saving sync.Mutex // one snapshot at a time; guards the next two
 	epoch  string     // of data.json
+	ended  bool       // Close has let go of data.json
 
 	mu     sync.Mutex // guards the fields below
 	seq    uint64     // of data.json
@@ -43,14 +44,11 @@ type checkpoints struct {
 	aged        bool   // age took some of the latest modifications
 }
 
-func newCheckpoints(at Position, bytes int64) *checkpoints {
+func newCheckpoints() *checkpoints {
 	return &checkpoints{
-		epoch: at.Epoch,
 		dirty: make(chan struct{}, 1),
 		quit:  make(chan struct{}),
 		done:  make(chan struct{}),
-		seq:   at.Seq,
-		bytes: bytes,
 	}
 }
 
@@ -148,16 +146,14 @@ func (s *Store[S, E]) checkpointAll() {
 	}
 }
 
-// Checkpoint writes the present state to data.json now.
+// Checkpoint writes the present state to data.json now, if that is older, and
+// returns when it is on disk. The store does so by itself; whoever copies
+// data.json elsewhere calls it. After an error, which may be [ErrReplaced],
+// [ErrClosed] or that of ctx if it has ended before, the changes are in the log
+// all the same. ctx does not end a write under way.
 func (s *Store[S, E]) Checkpoint(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
-	}
-	s.enqueue.RLock()
-	closed := s.closed
-	s.enqueue.RUnlock()
-	if closed {
-		return ErrClosed
 	}
 	return s.checkpoint()
 }
@@ -172,6 +168,9 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 	c := s.checkpoints
 	c.saving.Lock()
 	defer c.saving.Unlock()
+	if c.ended {
+		return ErrClosed // the directory may be another's by now
+	}
 	if err := s.Err(); errors.Is(err, ErrReplaced) {
 		return err
 	}

@@ -307,8 +307,8 @@ func (f *dataFile) settle() (contents, error) {
 }
 
 // install replaces data.json by what write writes, the state after the change
-// seq, and returns its size. The old one becomes a backup. adopted is the digest of an operator's file that Open
-// has taken over, if that is what stands there.
+// seq, and returns its size. The old one becomes a backup. adopted is the digest
+// of an operator's file that Open has taken over, if that is what stands there.
 //
 // Where an operator put another file there, at whatever moment, his stays and
 // install returns ErrReplaced. After any other error the old or the new one

@@ -87,14 +87,14 @@ type wal struct {
 // gets its name only when it is complete and synced, so a segment with a name
 // is never half made, and one that finds no room is none: then the error is
 // ErrDiskFull, and the log goes on as if nothing had been tried.
-func (w *wal) rotate(first uint64, chain uint32, copied []byte, room int64) error {
+func (w *wal) rotate(first uint64, chain uint32, copied []byte) error {
 	h := header{epoch: w.epoch, logID: w.logID, first: first, chain: chain, created: time.Now().UTC()}
 	if oldest, ok := oldestRecord(copied, w.logID); ok && oldest.Before(h.created) {
 		h.created = oldest // or what is copied at each open would never grow old
 	}
 	temp := filepath.Join(w.dir, newSegment)
 	offset := int64(segmentHeader + len(copied))
-	size := max(w.segmentBytes, offset+room)
+	size := max(w.segmentBytes, offset)
 	f, filled := w.prepared()
 	if f == nil {
 		var err error
@@ -256,7 +256,7 @@ func (w *wal) append(frame []byte, changes int) ([]byte, error) {
 	frame, sum := endBatch(frame, w.logID, w.chain, w.next, uint32(changes))
 	aged := w.rotateAfter > 0 && w.offset > segmentHeader && time.Since(w.created) > w.rotateAfter
 	if aged || w.offset+int64(len(frame)) > w.size {
-		if err := w.rotate(w.next, w.chain, frame, 0); err != nil {
+		if err := w.rotate(w.next, w.chain, frame); err != nil {
 			return frame, err
 		}
 	} else {
@@ -458,7 +458,7 @@ func (w *wal) renew() error {
 	if w.offset == segmentHeader {
 		return nil
 	}
-	return w.rotate(w.next, w.chain, nil, 0)
+	return w.rotate(w.next, w.chain, nil)
 }
 
 // count returns how many segments there are.

@@ -18,7 +18,7 @@ import (
 // Invariant: every batch that it takes follows the one before by seq and by
 // checksum, across segments too, so what it gives is one history.
 type logReader struct {
-	*closed
+	*directory
 
 	epoch string // "" until the log was seen, if any will do
 	logID [8]byte

@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -79,7 +80,7 @@ func (s *Store[S, E]) open(initial S) (err error) {
 		return err
 	}
 	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes, rotateAfter: s.opts.MaxAge / 30, rotated: s.measureSpace}
-	s.checkpoints = newCheckpoints(Position{}, 0)
+	s.checkpoints = newCheckpoints()
 	s.reserve.keep = s.opts.Reserve
 	s.data = &dataFile{fs: files, dir: s.dir, backupDir: s.opts.BackupDir, log: s.opts.Logger}
 	if err := s.data.load(); err != nil {
@@ -274,7 +275,7 @@ func (s *Store[S, E]) begin(base *version[S], adopted *digest) error {
 	base.at.Epoch, base.chain = epoch.String(), 0
 	s.wal.epoch, s.wal.logID = epoch, newLogID()
 	s.wal.next = base.at.Seq + 1
-	if err := s.wal.rotate(s.wal.next, 0, nil, 0); err != nil {
+	if err := s.wal.rotate(s.wal.next, 0, nil); err != nil {
 		return err
 	}
 	s.current.Store(base)
@@ -308,7 +309,7 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 	if err := s.replay(base, found); err != nil {
 		return err
 	}
-	if err := w.rotate(base.at.Seq+1, found.atSnap, found.after, 0); err != nil {
+	if err := w.rotate(base.at.Seq+1, found.atSnap, found.after); err != nil {
 		return err
 	}
 	keep := map[string]bool{}
@@ -330,7 +331,7 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 
 // replay makes the present state from the snapshot and the log.
 func (s *Store[S, E]) replay(base *version[S], found *scanned) error {
-	state, err := s.forward(base, found.last)
+	state, err := s.forward(context.Background(), base, found.last)
 	if err != nil {
 		return err
 	}
@@ -344,9 +345,12 @@ func (s *Store[S, E]) replay(base *version[S], found *scanned) error {
 
 // forward returns the state after a change, made from an earlier one and the
 // log.
-func (s *Store[S, E]) forward(base *version[S], seq uint64) (S, error) {
+func (s *Store[S, E]) forward(ctx context.Context, base *version[S], seq uint64) (S, error) {
 	state := base.state.Clone()
 	err := s.wal.read(base.at.Seq, seq, func(r record) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		c, err := s.change(r, base.at.Epoch)
 		if err != nil {
 			return err

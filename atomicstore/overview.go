@@ -43,7 +43,7 @@ func Look(ctx context.Context, dir string, o *Options) (*Overview, error) {
 
 func look(ctx context.Context, dir string, opts Options) (*Overview, error) {
 	opts.Logger = (*Options)(nil).withDefaults().Logger
-	c := openClosed(dir, opts)
+	c := openDirectory(dir, opts)
 	v := new(Overview)
 	if err := c.data.load(); err != nil {
 		return v, err
@@ -69,7 +69,7 @@ func look(ctx context.Context, dir string, opts Options) (*Overview, error) {
 	return v, err
 }
 
-func (v *Overview) backups(c *closed) error {
+func (v *Overview) backups(c *directory) error {
 	list, err := shelf{}.list(c.fs, c.data.backupDir)
 	if err != nil && !isMissing(err) {
 		return err
@@ -87,7 +87,7 @@ func (v *Overview) backups(c *closed) error {
 }
 
 // log finds the ends of the log.
-func (v *Overview) log(ctx context.Context, c *closed) error {
+func (v *Overview) log(ctx context.Context, c *directory) error {
 	found, err := listSegments(c.fs, c.walDir, parseSegmentName)
 	if err != nil {
 		return err

@@ -11,7 +11,7 @@ type progress struct {
 
 // newProgress looks how much there is. What cannot be looked at is left out:
 // whoever reads it says why.
-func newProgress(c *closed, tell func(done, total int64)) *progress {
+func newProgress(c *directory, tell func(done, total int64)) *progress {
 	p := &progress{tell: tell}
 	if tell == nil {
 		return p

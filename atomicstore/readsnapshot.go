@@ -1,9 +1,7 @@
 package atomicstore
 
 import (
-	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"path/filepath"
 	"time"
 )
@@ -23,21 +21,19 @@ type Snapshot struct {
 // damaged, or has not the form of a backup, is a [*CorruptError]; it may be an
 // operator's, which [Open] takes over if its types fit.
 func ReadSnapshot(path string) (*Snapshot, error) {
-	c := openClosed(filepath.Dir(path), (*Options)(nil).withDefaults())
+	c := openDirectory(filepath.Dir(path), (*Options)(nil).withDefaults())
 	snap, err := c.backup(path)
 	if err != nil {
 		return nil, asOf(path, err)
 	}
 	s := &Snapshot{Position: Position{snap.Epoch, snap.Seq}, SavedAt: snap.SavedAt, State: json.RawMessage(snap.State)}
 	for i, change := range snap.Changes {
-		r := Record{Position: Position{snap.Epoch, snap.Seq + uint64(i) + 1}, Time: change.Time, RequestID: change.RequestID}
-		for _, e := range change.Events {
-			r.Events = append(r.Events, json.RawMessage(e))
+		seq := snap.Seq + uint64(i) + 1
+		r, err := change.record(seq)
+		if err != nil {
+			return nil, &CorruptError{Path: path, Seq: seq, Err: err}
 		}
-		if _, err := hex.Decode(r.ID[:], []byte(change.ID[:min(len(change.ID), 2*len(r.ID))])); err != nil {
-			return nil, &CorruptError{Path: path, Seq: r.Seq, Err: fmt.Errorf("the id %q of a change", change.ID)}
-		}
-		s.Changes = append(s.Changes, r)
+		s.Changes = append(s.Changes, r.logged(snap.Epoch))
 	}
 	return s, nil
 }

@@ -30,8 +30,8 @@ type RecordsOptions struct {
 
 // Records gives every change after a position, in order, each once, from the
 // files of the store in dir. It changes nothing, needs to know nothing of the
-// types, holds one batch in memory, and may run while a program has the store
-// open; whoever has the store itself uses Store.Changes. An empty Epoch stands
+// types, holds a batch in memory, or what lies behind the last one in its
+// segment, and may run while a program has the store open; whoever has the store itself uses Store.Changes. An empty Epoch stands
 // for whichever the log is of, seq 0 is before the first change ever. The
 // caller's loop runs in the caller's goroutine.
 //
@@ -54,7 +54,7 @@ func Records(ctx context.Context, dir string, after Position, o *RecordsOptions)
 		opts.Poll = 200 * time.Millisecond
 	}
 	return func(yield func(Record, error) bool) {
-		r := &logReader{closed: openClosed(dir, (*Options)(nil).withDefaults()), epoch: after.Epoch, done: after.Seq}
+		r := &logReader{directory: openDirectory(dir, (*Options)(nil).withDefaults()), epoch: after.Epoch, done: after.Seq}
 		defer r.leave()
 		err := r.readAll(ctx, opts, func(rec Record) bool { return yield(rec, nil) })
 		if err != nil {

@@ -24,6 +24,7 @@ type scanned struct {
 	after      []byte // the batches after the snapshot, as they stand in the log
 	atSnap     uint32 // checksum of the batch that ends at the snapshot
 	generation int    // of the newest segment
+	damage     error  // that ends what is read here; only directory.logs goes on with such a log
 
 	visit func(segment, batch) error // of check, for each valid batch; may be nil
 }

@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"cmp"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -20,7 +21,7 @@ import (
 // Restore returns [ErrLocked] while the store is open, and [*CorruptError] when
 // the backup is damaged.
 func Restore(dir, backup string, o *Options) error {
-	return closedStore(dir, o, func(c *closed) error {
+	return lockedDirectory(dir, o, func(c *directory) error {
 		snap, err := c.backup(backup)
 		if err != nil {
 			return err
@@ -32,10 +33,12 @@ func Restore(dir, backup string, o *Options) error {
 // RestoreBefore makes the state before the change seq the state of the closed
 // store in dir, exactly: it undoes that change and all later ones. It puts an
 // older snapshot in place, with the changes from there up to the one before
-// seq, which the next Open applies; otherwise it is as [Restore]. It returns
-// [*TruncatedError] when the log or a snapshot that old is no longer held.
+// seq, which the next Open applies; otherwise it is as [Restore]. Of a damaged
+// log it uses what lies before the damage, and returns the [*CorruptError] for
+// changes behind that. It returns [*TruncatedError] when the log or a snapshot
+// that old is no longer held.
 func RestoreBefore(dir string, seq uint64, o *Options) error {
-	return closedStore(dir, o, func(c *closed) error {
+	return lockedDirectory(dir, o, func(c *directory) error {
 		snap, err := c.before(seq)
 		if err != nil {
 			return err
@@ -44,15 +47,17 @@ func RestoreBefore(dir string, seq uint64, o *Options) error {
 	})
 }
 
-// closed is a store that nobody has open, of whatever types.
-type closed struct {
+// directory is that of a store of whatever types, which a program may have
+// open: it is read, or changed under the lock (lockedDirectory).
+type directory struct {
 	fs     vfs.FS
 	walDir string
 	data   *dataFile
 }
 
-// closedStore calls f with a store's directory locked.
-func closedStore(dir string, o *Options, f func(*closed) error) error {
+// lockedDirectory calls f with a store's directory that nobody has open, or
+// returns ErrLocked.
+func lockedDirectory(dir string, o *Options, f func(*directory) error) error {
 	opts := o.withDefaults()
 	err := func() error {
 		l, err := lock(filepath.Join(dir, lockName))
@@ -60,7 +65,7 @@ func closedStore(dir string, o *Options, f func(*closed) error) error {
 			return err
 		}
 		defer l.Close()
-		c := openClosed(dir, opts)
+		c := openDirectory(dir, opts)
 		if err := c.data.load(); err != nil {
 			return err
 		}
@@ -72,8 +77,8 @@ func closedStore(dir string, o *Options, f func(*closed) error) error {
 	return nil
 }
 
-func openClosed(dir string, opts Options) *closed {
-	return &closed{
+func openDirectory(dir string, opts Options) *directory {
+	return &directory{
 		fs:     opts.FS,
 		walDir: filepath.Join(dir, walName),
 		data:   &dataFile{fs: opts.FS, dir: dir, backupDir: opts.BackupDir, log: opts.Logger},
@@ -81,7 +86,7 @@ func openClosed(dir string, opts Options) *closed {
 }
 
 // backup reads a snapshot and checks it.
-func (c *closed) backup(path string) (snapshot, error) {
+func (c *directory) backup(path string) (snapshot, error) {
 	data, err := c.fs.Read(path)
 	if err != nil {
 		return snapshot{}, err
@@ -97,7 +102,7 @@ func (c *closed) backup(path string) (snapshot, error) {
 }
 
 // put replaces data.json. The file that was there keeps a name.
-func (c *closed) put(snap snapshot) error {
+func (c *directory) put(snap snapshot) error {
 	present, err := c.data.settle()
 	if err != nil {
 		return err
@@ -147,7 +152,7 @@ func (c *closed) put(snap snapshot) error {
 }
 
 // before returns a snapshot that leads to the state before a change.
-func (c *closed) before(seq uint64) (snapshot, error) {
+func (c *directory) before(seq uint64) (snapshot, error) {
 	if seq == 0 {
 		return snapshot{}, errors.New("the first change is 1")
 	}
@@ -160,12 +165,17 @@ func (c *closed) before(seq uint64) (snapshot, error) {
 		return snapshot{}, err
 	}
 	var first, last uint64
+	var damage error // that may hide the change
 	for i, log := range logs {
 		if i == 0 || log.first() < first {
 			first = log.first()
 		}
-		last = max(last, log.last)
-		if seq < log.first() || seq > log.last {
+		last, damage = max(last, log.last), cmp.Or(damage, log.damage)
+		end := log.last
+		if log.damage != nil {
+			end++ // the first change that is damaged can be undone as well
+		}
+		if seq < log.first() || seq > end {
 			continue
 		}
 		leads := func(path string) (snapshot, bool) {
@@ -184,6 +194,9 @@ func (c *closed) before(seq uint64) (snapshot, error) {
 			return snap, err
 		}
 	}
+	if seq > last && damage != nil {
+		return snapshot{}, damage
+	}
 	if seq > last {
 		return snapshot{}, fmt.Errorf("there is no change %d; the last is %d", seq, last)
 	}
@@ -191,7 +204,7 @@ func (c *closed) before(seq uint64) (snapshot, error) {
 }
 
 // append adds the changes of a log up to one to a snapshot.
-func (c *closed) append(snap *snapshot, log *scanned, upTo uint64) error {
+func (c *directory) append(snap *snapshot, log *scanned, upTo uint64) error {
 	w := &wal{fs: c.fs, logID: log.logID, segments: log.segments}
 	return w.read(snap.Seq, upTo, func(r record) error {
 		change := snapshotChange{ID: hex.EncodeToString(r.id[:]), Time: r.time, RequestID: r.requestID}
@@ -203,16 +216,16 @@ func (c *closed) append(snap *snapshot, log *scanned, upTo uint64) error {
 	})
 }
 
-// logs returns the log, and those that were set aside, the youngest first.
-func (c *closed) logs() ([]*scanned, error) {
-	present, err := scan(c.fs, c.walDir, 0, 0)
+// logs returns the log, and those that were set aside. Of one that is damaged,
+// which may be what the restore is for, last is the change before the damage.
+func (c *directory) logs() ([]*scanned, error) {
+	present, err := listSegments(c.fs, c.walDir, parseSegmentName)
 	if err != nil {
-		// It may be what the restore is for; what lies before the damage is whole.
 		c.data.log.Warn("the log is damaged", "error", err)
-		present = nil
+		present = &scanned{damage: err}
 	}
 	var logs []*scanned
-	if present != nil && len(present.segments) > 0 {
+	if len(present.segments) > 0 || present.damage != nil {
 		logs = append(logs, present)
 	}
 	asides, err := listSegments(c.fs, c.data.asideDir(), func(name string) (int, uint64, bool) {
@@ -222,20 +235,27 @@ func (c *closed) logs() ([]*scanned, error) {
 		}
 		return parseSegmentName(what)
 	})
-	if err != nil {
+	var corrupt *CorruptError
+	if errors.As(err, &corrupt) {
+		c.data.log.Warn("a log that was set aside is damaged, and none of them is used", "error", err)
+		asides = new(scanned)
+	} else if err != nil {
 		return nil, err
 	}
 	byID := map[[8]byte]*scanned{}
 	for _, s := range asides.segments {
 		if byID[s.logID] == nil {
 			byID[s.logID] = new(scanned)
+			logs = append(logs, byID[s.logID])
 		}
 		byID[s.logID].segments = append(byID[s.logID].segments, s)
 	}
-	for _, log := range byID {
-		if log, err := log.check(c.fs, 0, 0); err == nil {
-			logs = append(logs, log)
+	for _, log := range logs {
+		if _, err := log.check(c.fs, 0, 0); err != nil {
+			c.data.log.Warn("a log is damaged; what lies before that is used", "error", err)
+			log.damage = err
 		}
+		log.after = nil // not needed here, and as large as the log
 	}
 	return logs, nil
 }

@@ -167,6 +167,54 @@ func TestADamagedBackupIsNotRestored(t *testing.T) {
 	mustClose(t, s)
 }
 
+// TestWhatLiesBeforeDamageCanBeRestored damages the second of three changes, or
+// the header of their segment.
+func TestWhatLiesBeforeDamageCanBeRestored(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	mustWrite(t, s, "one", "two", "three")
+	mustClose(t, s)
+	path, data := segmentOf(t, p.data)
+	starts := frames(t, data)
+	flip := func(at int) {
+		t.Helper()
+		data[at] ^= 1
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var corrupt *CorruptError
+	flip(segmentHeader - 1)
+	for seq := uint64(1); seq <= 3; seq++ {
+		if err := RestoreBefore(p.data, seq, p.options()); !errors.As(err, &corrupt) || corrupt.Path != path {
+			t.Errorf("before change %d of a segment without a header: got %v, want *CorruptError", seq, err)
+		}
+	}
+	flip(segmentHeader - 1)
+	flip(starts[1] + batchHeader)
+	if err := RestoreBefore(p.data, 3, p.options()); !errors.As(err, &corrupt) || corrupt.Seq != 2 {
+		t.Errorf("before a change behind the damage: got %v, want *CorruptError of change 2", err)
+	}
+	if err := RestoreBefore(p.data, 2, p.options()); err != nil {
+		t.Fatal(err)
+	}
+	s = p.open(t)
+	wantLines(t, s, "one")
+	at := mustWrite(t, s, "other")
+	mustClose(t, s)
+	if at.Seq != 4 {
+		t.Errorf("the next change is %d, want one above the highest ever given", at.Seq)
+	}
+
+	// The damage is among what was set aside from now on, and in nobody's way.
+	if err := RestoreBefore(p.data, 4, p.options()); err != nil {
+		t.Fatal(err)
+	}
+	s = p.open(t)
+	wantLines(t, s, "one")
+	mustClose(t, s)
+}
+
 // TestARestoreSurvivesAPowerCut cuts the power at every operation of a restore:
 // the next open finds the state of before or of after, whole.
 func TestARestoreSurvivesAPowerCut(t *testing.T) {

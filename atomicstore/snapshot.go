@@ -2,6 +2,7 @@ package atomicstore
 
 import (
 	"bufio"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -39,6 +40,19 @@ type snapshotChange struct {
 	Time      time.Time        `json:"time"`
 	RequestID string           `json:"requestId,omitempty"`
 	Events    []jsontext.Value `json:"events"`
+}
+
+// record returns a change of a snapshot as the log holds it.
+func (c snapshotChange) record(seq uint64) (record, error) {
+	id, err := hex.DecodeString(c.ID)
+	if err != nil || len(id) != 16 {
+		return record{}, fmt.Errorf("the id %q of a change is not 32 hexadecimal digits", c.ID)
+	}
+	r := record{seq: seq, id: [16]byte(id), time: c.Time, requestID: c.RequestID}
+	for _, e := range c.Events {
+		r.events = append(r.events, e)
+	}
+	return r, nil
 }
 
 // writeSnapshot returns what writes data.json at a version. Nothing holds the

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -215,7 +216,22 @@ func TestWaitForAPosition(t *testing.T) {
 		}
 
 		s = mustOpen(t, dir, &Options{seam: seam{FS: d}})
-		failed := waits(t.Context(), Position{at.Epoch, 4})
+		ahead := waits(t.Context(), Position{at.Epoch, 4})
+		d.Put(filepath.Join(dir, snapshotName), true, `{"lines": ["his"]}`)
+		elapse(2 * watchEvery)
+		select {
+		case err := <-ahead:
+			if !errors.Is(err, ErrReplaced) {
+				t.Errorf("after another data.json: %v", err)
+			}
+		default:
+			t.Error("WaitFor waits for what will not come any more")
+		}
+		mustClose(t, s)
+
+		s = mustOpen(t, dir, &Options{seam: seam{FS: d}})
+		_, at = s.State()
+		failed := waits(t.Context(), Position{at.Epoch, at.Seq + 1})
 		d.Lock()
 		d.FailAt, d.FailErr = d.Ops+1, errors.New("broken")
 		d.Unlock()

@@ -33,9 +33,6 @@ type Store[S Cloner[S], E any] struct {
 	requests sync.Pool // of *request[S, E]
 	stalls   stalls
 
-	enqueue sync.RWMutex // guards closed
-	closed  bool
-
 	committed   chan struct{} // closed when the committer has ended
 	checkpoints *checkpoints
 	data        *dataFile // guarded by checkpoints.saving
@@ -83,10 +80,10 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 // saw. Whatever Update returns, it does so only when all that decide saw is on
 // disk.
 //
-// Besides it returns [ErrOverloaded], [ErrDiskFull], [ErrReplaced], [ErrClosed]
-// and [ErrTooLarge], with nothing written; [*PanicError]; [ErrFailed] with an unknown outcome; and,
-// when ctx ends, the error of ctx, together with [ErrOutcomeUnknown] if the
-// update was already taken.
+// Besides it returns [ErrOverloaded], [ErrDiskFull], [ErrReplaced], [ErrClosed],
+// [ErrTooLarge] and [*PanicError], with nothing written; [ErrFailed] with an
+// unknown outcome; and, when ctx ends, the error of ctx, together with
+// [ErrOutcomeUnknown] if the update was already taken.
 //
 // An Update that decide or Apply calls would wait for itself: after a second
 // it returns [ErrInside], having done nothing. One in another goroutine that
@@ -125,7 +122,7 @@ func (s *Store[S, E]) Update(ctx context.Context, decide func(S) ([]E, error)) (
 func (r *request[S, E]) wait(ctx context.Context) (answered bool, err error) {
 	ended := ctx.Done()
 	if ended == nil {
-		return <-r.done, nil // half as dear as select
+		return <-r.done, nil // costs half of what select does
 	}
 	select {
 	case answered = <-r.done:
@@ -184,8 +181,9 @@ func (s *Store[S, E]) State() (S, Position) {
 
 // WaitFor returns when the state has reached a position, so that whoever was
 // told of a change reads it. It returns [ErrEpoch] for a position of another
-// history, the error of ctx, and [ErrFailed] or [ErrClosed] when the position
-// will not be reached any more.
+// history, the error of ctx, [ErrFailed], [ErrReplaced] or [ErrClosed] when the
+// position will not be reached any more, and [ErrInside] where decide or Apply
+// waits for a change behind its own.
 func (s *Store[S, E]) WaitFor(ctx context.Context, at Position) error {
 	for {
 		more, closed := s.tail.next()
@@ -215,8 +213,8 @@ func (s *Store[S, E]) WaitFor(ctx context.Context, at Position) error {
 	}
 }
 
-// Err returns nil while the store can write, and an [ErrFailed] with the cause
-// from then on.
+// Err returns nil while the store can write, and [ErrFailed] with the cause, or
+// [ErrReplaced], from then on.
 func (s *Store[S, E]) Err() error {
 	if err := s.failure.Load(); err != nil {
 		return *err
@@ -233,9 +231,6 @@ func (s *Store[S, E]) Close() error {
 		return ErrInside
 	}
 	s.closeOnce.Do(func() {
-		s.enqueue.Lock()
-		s.closed = true
-		s.enqueue.Unlock()
 		s.queue.close()
 		<-s.committed
 		s.checkpoints.stop()

@@ -490,3 +490,20 @@ func TestTheNextSegmentIsMadeBeforeItIsNeeded(t *testing.T) {
 		}
 	})
 }
+
+func TestACheckpointAfterCloseWritesNothing(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), nil)
+	mustWrite(t, s, "one")
+	mustClose(t, s)
+	before := fingerprint(t, s.dir)
+	if err := s.Checkpoint(t.Context()); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+	s.current.Store(&version[*ledger]{state: new(ledger), at: Position{s.current.Load().at.Epoch, 2}}) // as if there were something to write
+	if err := s.save(nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("got %v, want ErrClosed", err)
+	}
+	if fingerprint(t, s.dir) != before {
+		t.Error("the directory, which may be another's by now, was written")
+	}
+}

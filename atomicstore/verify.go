@@ -75,8 +75,9 @@ func Verify(dir string, o *Options) (*Report, error) {
 		before := err
 		report, err = verify(dir, opts)
 		var corrupt, again *CorruptError
-		if err == nil || errors.As(before, &corrupt) && errors.As(err, &again) && corrupt.same(again) {
-			break
+		damaged := errors.As(err, &again)
+		if !damaged && !isMissing(err) || errors.As(before, &corrupt) && corrupt.same(again) {
+			break // all is well, or will not get better
 		}
 	}
 	var corrupt *CorruptError
@@ -88,7 +89,7 @@ func Verify(dir string, o *Options) (*Report, error) {
 
 func verify(dir string, opts Options) (*Report, error) {
 	opts.Logger = (*Options)(nil).withDefaults().Logger
-	c := openClosed(dir, opts)
+	c := openDirectory(dir, opts)
 	r := &Report{
 		Manifest: "ok", Snapshot: SnapshotReport{Path: c.data.path()},
 		Segments: []SegmentReport{}, Superseded: []string{}, Backups: []BackupReport{}, SetAside: []string{}, // [] in JSON
@@ -125,7 +126,7 @@ func verify(dir string, opts Options) (*Report, error) {
 }
 
 // snapshot checks data.json.
-func (r *Report) snapshot(c *closed) (*CorruptError, error) {
+func (r *Report) snapshot(c *directory) (*CorruptError, error) {
 	found, err := c.data.look(c.data.path())
 	if err != nil {
 		return nil, err
@@ -160,7 +161,7 @@ func (r *Report) snapshot(c *closed) (*CorruptError, error) {
 }
 
 // log checks every segment.
-func (r *Report) log(c *closed, p *progress) (*CorruptError, error) {
+func (r *Report) log(c *directory, p *progress) (*CorruptError, error) {
 	found, err := listSegments(c.fs, c.walDir, parseSegmentName)
 	if err == nil {
 		at := map[string]int{}
@@ -207,7 +208,7 @@ func (r *Report) log(c *closed, p *progress) (*CorruptError, error) {
 }
 
 // fits checks that the log goes on from data.json.
-func (r *Report) fits(c *closed, found *scanned, snapshot uint64) error {
+func (r *Report) fits(c *directory, found *scanned, snapshot uint64) error {
 	if r.Snapshot.Whose != ours.String() || len(found.segments) == 0 || r.Snapshot.Epoch != r.Epoch {
 		return nil
 	}
@@ -227,7 +228,7 @@ func validEvents(rec record) error {
 }
 
 // backups checks every backup.
-func (r *Report) backups(c *closed, p *progress) (*CorruptError, error) {
+func (r *Report) backups(c *directory, p *progress) (*CorruptError, error) {
 	if c.data.backupDir != "" {
 		if _, err := c.fs.Names(c.data.backupDir); isMissing(err) {
 			return nil, nil

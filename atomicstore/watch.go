@@ -55,16 +55,18 @@ func (s *Store[S, E]) replaced() {
 	err := ErrReplaced
 	if s.failure.CompareAndSwap(nil, &err) {
 		s.opts.Logger.Warn("data.json was replaced by hand; nothing is written until the store is opened again and takes it over", "path", s.path(snapshotName))
+		s.tail.wake() // those in WaitFor wait in vain
 	}
 }
 
-// leaveData ends the watching of data.json at Close. That an operator has
+// leaveData ends all watching and writing of data.json at Close. That an operator has
 // replaced it is no failure: his file is what the next Open takes.
 func (s *Store[S, E]) leaveData(err error) error {
 	s.watching.Wait()
 	s.checkpoints.saving.Lock()
 	defer s.checkpoints.saving.Unlock()
 	s.data.close()
+	s.checkpoints.ended = true
 	if errors.Is(err, ErrReplaced) {
 		return nil
 	}
