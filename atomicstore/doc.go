@@ -26,10 +26,10 @@
 //
 // # Backups
 //
-// Every data.json that is replaced stays as a backup: the newest 50, one an
-// hour for a day, and what the latest 50 changes build on, so that
-// [RestoreBefore] undoes any of them exactly. [Restore] goes back to a backup.
-// Nothing older than [Options.MaxAge] stays, in the log neither.
+// With [Options.BackupDir], every data.json that is replaced stays as a backup:
+// the newest 50, one an hour for a day, and what the latest 50 changes build on,
+// so that [RestoreBefore] undoes any of them exactly. [Restore] goes back to a
+// backup. Nothing older than [Options.MaxAge] stays, in the log neither.
 //
 // # The operator's hand
 //
@@ -37,7 +37,7 @@
 // So does an edited file, or one that [Options.Import] understands. While the
 // store is open it looks for such a file every second and never writes over
 // it; from then on Update returns [ErrReplaced]. What was newer is set aside in
-// the backup folder, not lost.
+// the backup folder, or beside data.json without one, not lost.
 //
 // # Looking in
 //
@@ -63,7 +63,7 @@
 //	MANIFEST     tells a data.json of the store from one that somebody put there
 //	wal/         the log since then and somewhat before, in segments
 //	LOCK         held while the store is open
-//	BackupDir/   backup-<seq>-<time>.json: earlier data.json files
+//	BackupDir/   backup-<seq>-<time>.json: earlier data.json files; set-aside-<time>-<name>
 //
 // FORMAT.md describes the bytes.
 package atomicstore

@@ -19,9 +19,10 @@ var (
 
 	// ErrLocked means that another process, or another Store of this one, has
 	// the directory open.
-	ErrLocked = errors.New("atomicstore: the directory is in use")
+	ErrLocked = errors.New("atomicstore: the directory is in use by another process or store")
 
-	// ErrClosed means that the store was closed before the update was taken.
+	// ErrClosed means that the store was closed before the call, or while it
+	// waited. Nothing of an update was written.
 	ErrClosed = errors.New("atomicstore: the store is closed")
 
 	// ErrDiskFull means that less than Options.Reserve is free, or that there was
@@ -33,9 +34,11 @@ var (
 	// The update was not taken; try again later.
 	ErrOverloaded = errors.New("atomicstore: too many updates are waiting")
 
-	// ErrOutcomeUnknown means that the context of an update ended while it was
-	// being written. It comes with the context's error.
-	ErrOutcomeUnknown = errors.New("atomicstore: outcome unknown")
+	// ErrOutcomeUnknown means that the context of an update ended after the
+	// update was taken: it will be made, or refused, and nobody waits to hear
+	// which. It comes with the context's error. Whoever must know looks for the
+	// id of WithRequestID in Changes, or keeps ids in the state.
+	ErrOutcomeUnknown = errors.New("atomicstore: outcome unknown: the change may be made")
 
 	// ErrInside means that decide or Apply has called Update, WaitFor or Close,
 	// which would wait for itself. Nothing was done.

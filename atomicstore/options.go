@@ -9,8 +9,9 @@ import (
 
 // Options changes how a store works. The zero value is good; Open copies it.
 type Options struct {
-	// Logger hears of recovery, checkpoints that failed, and the failure of
-	// the store. Default: silent.
+	// Logger hears of recovery and of what was set aside, of checkpoints and
+	// backups that failed, of stalls, with the stacks of all goroutines, of a
+	// full disk, and of the failure of the store. Default: silent.
 	Logger *slog.Logger
 
 	// BackupDir receives each data.json that a checkpoint replaces, as
