@@ -7,6 +7,7 @@ POWERCUTS ?= 200
 KILLS ?= 1000
 LONGFUZZ ?= 3600
 LONGLOG ?= test-long.txt
+NUMBERS = atomicstore/peerbench/results/numbers.txt
 STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
 
 .PHONY: help test needs vet test-go test-js types fuzz test-long powercut bench bench-store run
@@ -56,8 +57,9 @@ bench: ## the benchmarks of every package
 
 bench-store: ## the store against others (ROUNDS=5) and its own numbers, in atomicstore/peerbench/results
 	cd atomicstore/peerbench && $(GO) run . -rounds $(ROUNDS) -out results
-	$(GO) test -run '^$$' -bench 'StateSize|ReadPage|Open|Memory' -benchtime 1x ./atomicstore | tee atomicstore/peerbench/results/numbers.txt
-	$(GO) test -run '^$$' -bench Update -benchmem ./atomicstore | tee -a atomicstore/peerbench/results/numbers.txt
+	$(GO) test -run '^$$' -bench 'StateSize|ReadPage|Open|Memory' -benchtime 1x ./atomicstore > $(NUMBERS) || { cat $(NUMBERS); exit 1; }
+	$(GO) test -run '^$$' -bench Update -benchmem ./atomicstore >> $(NUMBERS) || { cat $(NUMBERS); exit 1; }
+	@cat $(NUMBERS)
 
 run: ## the contest on http://localhost:3000
 	$(GO) run ./cmd/contestd

@@ -78,7 +78,7 @@ func (s *store) dumpState(c *console) error {
 func (d *dumpCommand) changes(ctx context.Context, c *console, s *store) error {
 	bar := bar{}
 	total := int64(0)
-	if c.width == 0 { // where changes scroll by, they are the progress
+	if c.bars && c.width == 0 { // where changes scroll by, they are the progress
 		if look, err := atomicstore.Look(ctx, s.dir, nil); err == nil && look.Last > d.After {
 			total = int64(look.Last - max(d.After, look.First-1))
 			bar = c.bar("dump", false)
