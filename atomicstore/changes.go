@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime/debug"
 	"time"
 )
 
@@ -155,10 +156,15 @@ func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 		if ctx.Err() != nil || errors.As(err, &gone) || errors.As(err, &corrupt) {
 			return none, err
 		}
+		if errors.Is(err, errElsewhere) {
+			continue // from before a restore
+		}
 		s.opts.Logger.Warn("a snapshot cannot be used; an older one is tried", "path", list[i].Path, "error", err)
 	}
 	return none, &TruncatedError{First: s.wal.first()}
 }
+
+var errElsewhere = errors.New("the snapshot is of another epoch, or too new")
 
 // rollForward loads a snapshot and applies the log up to seq.
 func (s *Store[S, E]) rollForward(ctx context.Context, path, epoch string, seq uint64) (S, error) {
@@ -168,12 +174,18 @@ func (s *Store[S, E]) rollForward(ctx context.Context, path, epoch string, seq u
 		return none, err
 	}
 	if base.at.Epoch != epoch || base.at.Seq > seq {
-		return none, fmt.Errorf("the snapshot is of %s", base.at)
+		return none, errElsewhere
 	}
 	return s.forward(ctx, base, seq)
 }
 
-func (s *Store[S, E]) applyAll(state S, c Change[E]) error {
+// applyAll changes a state by a change of the log. A panic of Apply is an error.
+func (s *Store[S, E]) applyAll(state S, c Change[E]) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("apply change %d: %w", c.Seq, &PanicError{Value: v, Stack: debug.Stack()})
+		}
+	}()
 	for _, e := range c.Events {
 		if err := s.apply(state, e); err != nil {
 			return fmt.Errorf("apply change %d: %w", c.Seq, err)

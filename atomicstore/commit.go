@@ -116,9 +116,11 @@ func (c *committer[S, E]) loop() {
 		case <-idle.C:
 			// Rot in the last batch could be taken for one that was never
 			// acknowledged; with another behind it, it cannot.
-			if !confirmed && c.store.Err() == nil {
-				c.confirm()
-				confirmed = true
+			if confirmed || c.store.Err() != nil {
+				break
+			}
+			if confirmed = c.confirm(); !confirmed {
+				idle.Reset(confirmAfter) // there was no room
 			}
 		}
 	}
@@ -190,7 +192,10 @@ func (c *committer[S, E]) flush(b *pending[S, E]) (err error) {
 }
 
 // confirm writes a batch of no changes.
-func (c *committer[S, E]) confirm() { c.append(beginBatch(nil), 0) }
+func (c *committer[S, E]) confirm() bool {
+	_, err := c.append(beginBatch(nil), 0)
+	return err == nil
+}
 
 // append writes a frame to the log and syncs it. If that cannot be done the
 // store has failed, unless only the next segment found no room.

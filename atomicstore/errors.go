@@ -19,7 +19,7 @@ var (
 
 	// ErrLocked means that another process, or another Store of this one, has
 	// the directory open.
-	ErrLocked = errors.New("atomicstore: the directory is in use by another process or store")
+	ErrLocked = errors.New("the directory is in use: another process has it open, or a store of this one that was not closed")
 
 	// ErrClosed means that the store was closed before the call, or while it
 	// waited. Nothing of an update was written.
@@ -42,7 +42,7 @@ var (
 
 	// ErrInside means that decide or Apply has called Update, WaitFor or Close,
 	// which would wait for itself. Nothing was done.
-	ErrInside = errors.New("atomicstore: called from inside an update")
+	ErrInside = errors.New("atomicstore: called from inside an update: return events there, and call it after Update")
 
 	// ErrTooLarge means that the events of one update exceed
 	// Options.MaxChangeBytes. The update was not taken.

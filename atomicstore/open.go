@@ -29,10 +29,16 @@ const (
 // kind is a kind of its own, `added@2` say; [Options.Upgrade] makes one of the
 // old ones in the log, which stay as they are.
 //
+// What encoding/json leaves out, as fields that are not exported, is lost: of an
+// event at once, of the state when it is opened again.
+//
 // Open returns [ErrLocked] when the directory is in use, and [*CorruptError]
 // when data that had been acknowledged is damaged. A batch that was cut off by
 // a crash had not been acknowledged and is dropped.
 func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *Options) (*Store[S, E], error) {
+	if err := checkArguments[S, E](dir, initial, apply); err != nil {
+		return nil, fmt.Errorf("atomicstore: open %q: %w", dir, err)
+	}
 	s := &Store[S, E]{
 		dir:       dir,
 		opts:      o.withDefaults(),
@@ -78,6 +84,11 @@ func (s *Store[S, E]) open(initial S) (err error) {
 	}
 	if s.lock, err = lock(s.path(lockName)); err != nil {
 		return err
+	}
+	if dir := s.opts.BackupDir; dir != "" {
+		if same, err := files.SameDevice(s.dir, dir); err != nil || !same {
+			return errors.Join(err, fmt.Errorf("BackupDir %s must be on the same file system: a data.json that is replaced becomes a backup by a link", dir))
+		}
 	}
 	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes, rotateAfter: s.opts.MaxAge / 30, rotated: s.measureSpace}
 	s.checkpoints = newCheckpoints()

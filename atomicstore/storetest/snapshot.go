@@ -26,6 +26,12 @@ func snapshots[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 			x.fail("A state that was read from its JSON decides otherwise.", adviseSnapshot,
 				fact{"its JSON", around(x.text(s), 0)}, fact{"the state decides", one}, fact{"read again, it decides", other})
 		}
+		if len(events) > 0 {
+			// Open and At apply the log to what they have read, without Clone.
+			replayed := x.load(x.text(s))
+			x.apply(replayed, x.decode(events))
+			x.same(replayed, after, "Apply does something else to a state that was read from its JSON and not cloned.", adviseSnapshot)
+		}
 		x.same(afterLoaded, after, "Apply does something else to a state that was read from its JSON.", adviseSnapshot)
 		s, loaded = after, x.load(x.text(afterLoaded))
 		x.same(loaded, s, "A state is another after JSON.", adviseSnapshot)

@@ -1,13 +1,14 @@
 package storetest
 
 import (
-	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+
+	json "github.com/go-json-experiment/json/v1" // as the store has it
 
 	"github.com/contestkit/contestkit/atomicstore"
 	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
@@ -72,7 +73,7 @@ func (x *trial[S, E]) text(s S) string {
 	defer blame("encoding a state")
 	data, err := json.Marshal(s)
 	if err != nil {
-		x.fail("A state cannot be encoded as JSON.", "The store writes the state to data.json with encoding/json.", fact{"error", err.Error()})
+		x.fail("A state cannot be encoded as JSON.", "The store writes the state to data.json with encoding/json: no NaN, no channels, no functions; what need not be kept is left out with a tag `json:\"-\"`.", fact{"error", err.Error()})
 	}
 	return string(data)
 }

@@ -22,6 +22,7 @@ type FS interface {
 	Replace(path string, data []byte) error // contents synced, then renamed into place; the name is durable after SyncDir
 	Stat(path string) (FileID, error)
 	Free(path string) (int64, error) // bytes, of the file system that path is on
+	SameDevice(a, b string) (bool, error)
 	Rename(from, to string) error
 	Exchange(a, b string) error // swaps two files in one step; errors.ErrUnsupported where that is not possible
 	Link(from, to string) error // fs.ErrExist if to is there
@@ -93,8 +94,21 @@ func (Disk) Replace(path string, data []byte) error {
 func (Disk) Rename(from, to string) error    { return os.Rename(from, to) }
 func (Disk) Exchange(a, b string) error      { return exchange(a, b) }
 func (Disk) Free(path string) (int64, error) { return free(path) }
-func (Disk) Link(from, to string) error      { return os.Link(from, to) }
-func (Disk) Remove(path string) error        { return os.Remove(path) }
+
+func (Disk) SameDevice(a, b string) (bool, error) {
+	first, err := os.Stat(a)
+	if err != nil {
+		return false, err
+	}
+	second, err := os.Stat(b)
+	if err != nil {
+		return false, err
+	}
+	return deviceOf(first) == deviceOf(second), nil
+}
+
+func (Disk) Link(from, to string) error { return os.Link(from, to) }
+func (Disk) Remove(path string) error   { return os.Remove(path) }
 
 func (Disk) Stat(path string) (FileID, error) {
 	info, err := os.Stat(path)
