@@ -185,7 +185,7 @@ func (c *committer[S, E]) flush(b *pending[S, E]) (err error) {
 	c.perFlush += (took - c.perFlush) / 8
 	s.counts.flushed(len(b.changes), b.bytes, len(b.frame), took)
 
-	s.current.Store(&version[S]{state: b.state, at: b.at(), chain: s.wal.chain})
+	s.current.Store(&version[S]{state: b.state, at: b.at(), chain: sumOf(b.frame)})
 	s.tail.push(b.changes, b.sizes)
 	s.checkpoints.changed(b.bytes)
 	return nil

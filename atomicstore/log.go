@@ -253,10 +253,15 @@ func superseded(segments []segment, first uint64) []segment {
 func (w *wal) append(frame []byte, changes int) ([]byte, error) {
 	w.writing.Lock()
 	defer w.writing.Unlock()
-	frame, sum := endBatch(frame, w.logID, w.chain, w.next, uint32(changes))
 	aged := w.rotateAfter > 0 && w.offset > segmentHeader && time.Since(w.created) > w.rotateAfter
-	if aged || w.offset+int64(len(frame)) > w.size {
-		if err := w.rotate(w.next, w.chain, frame); err != nil {
+	rotates := aged || w.offset+int64(frameSize(len(frame)-batchHeader)) > w.size
+	prev := w.chain
+	if rotates {
+		prev = w.joint()
+	}
+	frame, sum := endBatch(frame, w.logID, prev, w.next, uint32(changes))
+	if rotates {
+		if err := w.rotate(w.next, prev, frame); err != nil {
 			return frame, err
 		}
 	} else {
@@ -272,6 +277,18 @@ func (w *wal) append(frame []byte, changes int) ([]byte, error) {
 	w.logged.Add(int64(len(frame)))
 	w.prepare()
 	return frame, nil
+}
+
+// joint returns the checksum that a segment which begins with the next change
+// goes on from. Where the present one begins there too, what it holds confirms
+// the batch before it and goes with it: so does the new one by being there.
+func (w *wal) joint() uint32 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if newest := w.segments[len(w.segments)-1]; newest.first == w.next {
+		return newest.chain
+	}
+	return w.chain
 }
 
 func writeAll(f vfs.Appender, b []byte, offset int64) error {
@@ -458,7 +475,12 @@ func (w *wal) renew() error {
 	if w.offset == segmentHeader {
 		return nil
 	}
-	return w.rotate(w.next, w.chain, nil)
+	prev := w.joint()
+	if err := w.rotate(w.next, prev, nil); err != nil {
+		return err
+	}
+	w.chain = prev
+	return nil
 }
 
 // count returns how many segments there are.

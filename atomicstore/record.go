@@ -103,6 +103,9 @@ func endBatch(frame []byte, logID [8]byte, prev uint32, seq uint64, count uint32
 	return frame, sum
 }
 
+// sumOf returns the checksum of a frame that is complete.
+func sumOf(frame []byte) uint32 { return binary.LittleEndian.Uint32(frame[4:]) }
+
 // checksum covers length, seq, prev, count, log id and payload. Zeros have no
 // valid checksum, so preallocated space is never a batch.
 func checksum(frame []byte, logID [8]byte) uint32 {
