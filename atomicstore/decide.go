@@ -122,15 +122,35 @@ func (c *committer[S, E]) newID(id *[16]byte) {
 	c.idsLeft -= copy(id[:], c.ids[len(c.ids)-c.idsLeft:])
 }
 
-// rebuild makes the batch's state again without the update that spoiled it.
-func (s *Store[S, E]) rebuild(b *pending[S, E]) (state S, err error) {
+// rebuild makes the batch's state again without the update that spoiled it, in
+// a goroutine of its own: an Apply that ends it must not end the committer.
+func (s *Store[S, E]) rebuild(b *pending[S, E]) (S, error) {
+	var state S
+	err := errGoexit
+	done := make(chan struct{})
+	inside := s.stalls.committer.Load()
+	go func() {
+		defer close(done)
+		s.stalls.committer.Store(goroutineID())
+		state, err = s.reapply(b)
+	}()
+	<-done
+	s.stalls.committer.Store(inside)
+	if err != nil {
+		err = fmt.Errorf("a change that was applied before cannot be applied again: %w; Apply must do the same each time", err)
+	}
+	return state, err
+}
+
+// reapply makes the batch's state from its changes.
+func (s *Store[S, E]) reapply(b *pending[S, E]) (state S, err error) {
 	var seq uint64
 	defer func() {
 		if v := recover(); v != nil {
 			err = fmt.Errorf("a panic: %v", v)
 		}
 		if err != nil {
-			err = fmt.Errorf("change %d was applied before, and now Apply gives: %w; it must do the same each time", seq, err)
+			err = fmt.Errorf("change %d: %w", seq, err)
 		}
 	}()
 	state = b.base.state.Clone()

@@ -63,6 +63,7 @@ func TestAnApplyThatChangesItsMindStopsTheStore(t *testing.T) {
 	for name, fail := range map[string]func() error{
 		"error": func() error { return errors.New("not this time") },
 		"panic": func() error { panic("not this time") },
+		"end":   func() error { runtime.Goexit(); return nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
