@@ -55,17 +55,39 @@ func (c codec[E]) check(e *E) error {
 	if c.kinds == nil {
 		return nil
 	}
-	set := 0
+	if set := fieldsSet(e); set != 1 {
+		return fmt.Errorf("%w: %d fields of %T are set, one must be", ErrUnknownKind, set, *e)
+	}
+	return nil
+}
+
+// fieldsSet counts the fields of a union that are set.
+func fieldsSet(e any) (set int) {
 	v := reflect.ValueOf(e).Elem()
 	for i := range v.NumField() {
 		if !v.Field(i).IsNil() {
 			set++
 		}
 	}
-	if set != 1 {
-		return fmt.Errorf("%w: %d fields of %T are set, one must be", ErrUnknownKind, set, *e)
+	return set
+}
+
+// survives tells whether replay will find in the JSON of an event the kind that
+// it is of. One that is written as null, or under another name, is lost.
+func (c codec[E]) survives(data []byte, again *E) error {
+	if c.kinds == nil || fieldsSet(again) == 1 && c.names(data) {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: %T is written as %.80q, which has no kind", ErrUnknownKind, *again, data)
+}
+
+// names tells whether the JSON of a union just encoded begins with the name of
+// a kind.
+func (c codec[E]) names(data []byte) bool {
+	if name, _, ok := bytes.Cut(bytes.TrimPrefix(data, []byte(`{"`)), []byte(`":`)); ok && c.kinds[string(name)] {
+		return true
+	}
+	return c.knows(data) // a name that is escaped, or none
 }
 
 // encoder encodes one event after the other with the same memory. It belongs
@@ -91,8 +113,16 @@ func (enc encoder[E]) encode(e, again *E) ([]byte, error) {
 		return nil, fmt.Errorf("atomicstore: encode event: %w", err)
 	}
 	data := enc.buf.Bytes()
-	if err := json.Unmarshal(data, again, justEncoded); err != nil {
-		return nil, fmt.Errorf("atomicstore: decode the event just encoded: %w", err)
+	if json.Unmarshal(data, again, justEncoded) != nil {
+		// Without the check of the syntax goes some leniency of encoding/json, on
+		// `string` of a slice for one.
+		*again = *new(E)
+		if err := json.Unmarshal(data, again, asEncodingJSON); err != nil {
+			return nil, fmt.Errorf("atomicstore: decode the event just encoded: %w", err)
+		}
+	}
+	if err := enc.codec.survives(data, again); err != nil {
+		return nil, err
 	}
 	return data, nil
 }

@@ -2,6 +2,7 @@ package atomicstore
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -80,7 +81,8 @@ func encodeState[S any](w io.Writer, state S) error {
 			err = fmt.Errorf("MarshalJSON of %T does not give JSON", state)
 			break
 		}
-		_, err = w.Write(data)
+		// Without what may stand around it, as a reader finds it.
+		_, err = w.Write(bytes.Trim(data, " \t\r\n"))
 	default:
 		err = json.MarshalWrite(w, state, asEncodingJSON)
 	}
