@@ -3,6 +3,7 @@ package atomicstore
 import (
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -50,9 +51,10 @@ func TestBackupsMustBeOnTheSameFileSystem(t *testing.T) {
 // TestAPanicOfApplyOnTheLogIsAnError of Open and of At, which names the change.
 func TestAPanicOfApplyOnTheLogIsAnError(t *testing.T) {
 	dir := t.TempDir()
-	s := mustOpen(t, dir, nil)
+	s := mustOpen(t, dir, &Options{BackupDir: filepath.Join(dir, "backups")})
+	checkpoint(t, s)
+	s.checkpoints.stop() // the next one comes too late
 	mustWrite(t, s, "one", "two")
-	s.checkpoints.stop() // the snapshot comes too late
 	crashed := t.TempDir()
 	if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
 		t.Fatal(err)

@@ -153,7 +153,8 @@ func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 		}
 		var gone *TruncatedError
 		var corrupt *CorruptError
-		if ctx.Err() != nil || errors.As(err, &gone) || errors.As(err, &corrupt) {
+		var panicked *PanicError
+		if ctx.Err() != nil || errors.As(err, &gone) || errors.As(err, &corrupt) || errors.As(err, &panicked) {
 			return none, err
 		}
 		if errors.Is(err, errElsewhere) {

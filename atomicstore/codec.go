@@ -2,29 +2,21 @@ package atomicstore
 
 import (
 	"bytes"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
 	"reflect"
 	"strings"
 
+	"github.com/contestkit/contestkit/atomicstore/internal/coding"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
-	jsonv1 "github.com/go-json-experiment/json/v1"
-)
-
-// The module is the Go team's own mirror of encoding/json/v2, and on Go 1.27
-// only another name for it. With these options it does what encoding/json
-// does, which runs on it from Go 1.27 on; it decodes a typical event in half
-// of the time, with two allocations instead of ten (Go 1.26, 2026-11-25).
-var (
-	asEncodingJSON = jsonv1.DefaultOptionsV1()
-	// Of what was encoded a moment ago the syntax need not be checked first.
-	justEncoded = json.JoinOptions(asEncodingJSON, jsonv1.ReportErrorsWithLegacySemantics(false))
 )
 
 // codec turns events into JSON and back. What is applied is always decoded
 // from what was encoded, so live and replayed state cannot differ.
 type codec[E any] struct {
+	coding  coding.Coding
 	kinds   map[string]bool // the fields of a union, nil when E is none
 	upgrade func([]byte) ([]byte, error)
 }
@@ -33,13 +25,14 @@ type codec[E any] struct {
 // all pointers is a union: one field is set, its JSON name is the kind.
 func newCodec[E any](upgrade func([]byte) ([]byte, error)) codec[E] {
 	typ := reflect.TypeFor[E]()
+	c := codec[E]{coding: coding.For(typ), upgrade: upgrade}
 	if typ.Kind() != reflect.Struct || typ.NumField() == 0 {
-		return codec[E]{upgrade: upgrade}
+		return c
 	}
 	kinds := map[string]bool{}
 	for f := range typ.Fields() {
 		if !f.IsExported() || f.Anonymous || f.Type.Kind() != reflect.Pointer {
-			return codec[E]{upgrade: upgrade}
+			return c
 		}
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" {
@@ -47,7 +40,8 @@ func newCodec[E any](upgrade func([]byte) ([]byte, error)) codec[E] {
 		}
 		kinds[name] = true
 	}
-	return codec[E]{kinds, upgrade}
+	c.kinds = kinds
+	return c
 }
 
 // check tells whether an event is of exactly one kind.
@@ -109,15 +103,13 @@ func (enc encoder[E]) encode(e, again *E) ([]byte, error) {
 		*enc.buf = bytes.Buffer{} // one large event does not hold memory for ever
 	}
 	enc.buf.Reset()
-	if err := json.MarshalWrite(enc.buf, e, asEncodingJSON); err != nil {
+	if err := enc.codec.coding.Write(enc.buf, e); err != nil {
 		return nil, fmt.Errorf("atomicstore: encode event: %w", err)
 	}
 	data := enc.buf.Bytes()
-	if json.Unmarshal(data, again, justEncoded) != nil {
-		// Without the check of the syntax goes some leniency of encoding/json, on
-		// `string` of a slice for one.
+	if enc.codec.coding.UnmarshalEncoded(data, again) != nil {
 		*again = *new(E)
-		if err := json.Unmarshal(data, again, asEncodingJSON); err != nil {
+		if err := enc.codec.coding.Unmarshal(data, again); err != nil {
 			return nil, fmt.Errorf("atomicstore: decode the event just encoded: %w", err)
 		}
 	}
@@ -138,7 +130,7 @@ func (c codec[E]) decode(data []byte) (e E, err error) {
 	}
 	if c.kinds != nil {
 		var kinds map[string]jsontext.Value
-		if err := json.Unmarshal(data, &kinds, asEncodingJSON); err != nil {
+		if err := json.Unmarshal(data, &kinds, coding.AsEncodingJSON); err != nil {
 			return e, unreadable(err)
 		}
 		known := 0
@@ -154,7 +146,7 @@ func (c codec[E]) decode(data []byte) (e E, err error) {
 			return e, fmt.Errorf("%w: an event with %d kinds", ErrUnknownKind, known)
 		}
 	}
-	if err := json.Unmarshal(data, &e, asEncodingJSON); err != nil {
+	if err := c.coding.Unmarshal(data, &e); err != nil {
 		return e, unreadable(err)
 	}
 	return e, nil
@@ -164,7 +156,8 @@ func (c codec[E]) decode(data []byte) (e E, err error) {
 // wrote, or it is that of a program with other types.
 func unreadable(err error) error {
 	var syntax *jsontext.SyntacticError
-	if errors.As(err, &syntax) {
+	var std *stdjson.SyntaxError
+	if errors.As(err, &syntax) || errors.As(err, &std) {
 		return fmt.Errorf("decode event: %w: %w", errRecord, err)
 	}
 	return fmt.Errorf("the event %w: %w", errOtherProgram, err)
@@ -177,7 +170,7 @@ func (c codec[E]) knows(data []byte) bool {
 		return false
 	}
 	var kinds map[string]jsontext.Value
-	if json.Unmarshal(data, &kinds, asEncodingJSON) != nil || len(kinds) != 1 {
+	if json.Unmarshal(data, &kinds, coding.AsEncodingJSON) != nil || len(kinds) != 1 {
 		return false
 	}
 	for kind := range kinds {

@@ -11,6 +11,7 @@ import (
 	"reflect"
 	"time"
 
+	"github.com/contestkit/contestkit/atomicstore/internal/coding"
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -70,21 +71,21 @@ func encodeState[S any](w io.Writer, state S) error {
 	var err error
 	switch m := any(state).(type) {
 	case json.MarshalerTo:
-		err = json.MarshalWrite(w, state, asEncodingJSON)
+		err = json.MarshalWrite(w, state, coding.AsEncodingJSON)
 	case json.Marshaler:
 		// As it is: the general way would make two more copies of it.
 		var data []byte
 		if data, err = m.MarshalJSON(); err != nil {
 			break
 		}
-		if !jsontext.Value(data).IsValid(asEncodingJSON) {
+		if !jsontext.Value(data).IsValid(coding.AsEncodingJSON) {
 			err = fmt.Errorf("MarshalJSON of %T does not give JSON", state)
 			break
 		}
 		// Without what may stand around it, as a reader finds it.
 		_, err = w.Write(bytes.Trim(data, " \t\r\n"))
 	default:
-		err = json.MarshalWrite(w, state, asEncodingJSON)
+		err = coding.For(reflect.TypeFor[S]()).Write(w, state)
 	}
 	if err != nil {
 		return fmt.Errorf("encode the state: %w", err)
@@ -104,7 +105,7 @@ func (s snapshot) write(w io.Writer, state func(io.Writer) error) error {
 	}
 	fmt.Fprintf(b, ",\n\"sum\": %d", sum.crc)
 	for i, c := range s.Changes {
-		line, err := json.Marshal(c, asEncodingJSON)
+		line, err := json.Marshal(c, coding.AsEncodingJSON)
 		if err != nil {
 			return err
 		}
@@ -151,7 +152,7 @@ var errSnapshotSum = errors.New("the state does not match its checksum")
 
 // decodeSnapshot reads the frame of a snapshot, not yet its state.
 func decodeSnapshot(data []byte) (s snapshot, epoch epochID, err error) {
-	if err := json.Unmarshal(data, &s, asEncodingJSON); err != nil {
+	if err := json.Unmarshal(data, &s, coding.AsEncodingJSON); err != nil {
 		return s, epoch, err
 	}
 	if s.Format != snapshotFormat {
@@ -174,7 +175,7 @@ var errSnapshotFormat = errors.New("format")
 
 // loadState decodes the state of a snapshot.
 func loadState[S any](data []byte) (state S, err error) {
-	if err := json.Unmarshal(data, &state, asEncodingJSON); err != nil {
+	if err := coding.For(reflect.TypeFor[S]()).Unmarshal(data, &state); err != nil {
 		return state, fmt.Errorf("decode the state: %w", err)
 	}
 	if v := reflect.ValueOf(state); v.Kind() == reflect.Pointer && v.IsNil() {

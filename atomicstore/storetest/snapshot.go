@@ -17,6 +17,7 @@ func snapshots[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 	loaded := x.load(x.text(s))
 	x.same(loaded, s, "A new state is another after JSON.", adviseSnapshot)
 	for _, step := range x.steps {
+		before := x.text(s)
 		after, events := x.live(s, step)
 		var afterLoaded S
 		var eventsLoaded []string
@@ -26,13 +27,13 @@ func snapshots[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 			x.fail("A state that was read from its JSON decides otherwise.", adviseSnapshot,
 				fact{"its JSON", around(x.text(s), 0)}, fact{"the state decides", one}, fact{"read again, it decides", other})
 		}
+		x.same(afterLoaded, after, "Apply does something else to a state that was read from its JSON.", adviseSnapshot)
 		if len(events) > 0 {
 			// Open and At apply the log to what they have read, without Clone.
-			replayed := x.load(x.text(s))
+			replayed := x.load(before)
 			x.apply(replayed, x.decode(events))
 			x.same(replayed, after, "Apply does something else to a state that was read from its JSON and not cloned.", adviseSnapshot)
 		}
-		x.same(afterLoaded, after, "Apply does something else to a state that was read from its JSON.", adviseSnapshot)
 		s, loaded = after, x.load(x.text(afterLoaded))
 		x.same(loaded, s, "A state is another after JSON.", adviseSnapshot)
 	}

@@ -8,9 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	json "github.com/go-json-experiment/json/v1" // as the store has it
-
 	"github.com/contestkit/contestkit/atomicstore"
+	"github.com/contestkit/contestkit/atomicstore/internal/coding"
 	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
 
@@ -71,7 +70,7 @@ func stepRand(step uint64) *rand.Rand { return rand.New(rand.NewPCG(step, 1)) }
 // text is a state as its snapshot has it.
 func (x *trial[S, E]) text(s S) string {
 	defer blame("encoding a state")
-	data, err := json.Marshal(s)
+	data, err := coding.For(reflect.TypeFor[S]()).Marshal(s)
 	if err != nil {
 		x.fail("A state cannot be encoded as JSON.", "The store writes the state to data.json with encoding/json: no NaN, no channels, no functions; what need not be kept is left out with a tag `json:\"-\"`.", fact{"error", err.Error()})
 	}
@@ -81,7 +80,7 @@ func (x *trial[S, E]) text(s S) string {
 // load is the inverse of text.
 func (x *trial[S, E]) load(text string) (s S) {
 	defer blame("decoding a state")
-	err := json.Unmarshal([]byte(text), &s)
+	err := coding.For(reflect.TypeFor[S]()).Unmarshal([]byte(text), &s)
 	if v := reflect.ValueOf(s); err == nil && v.Kind() == reflect.Pointer && v.IsNil() {
 		err = fmt.Errorf("it is null")
 	}
@@ -97,7 +96,7 @@ func (x *trial[S, E]) encode(events []E) []string {
 	defer blame("encoding an event")
 	var lines []string
 	for _, e := range events {
-		data, err := json.Marshal(e)
+		data, err := coding.For(reflect.TypeFor[E]()).Marshal(e)
 		if err != nil {
 			x.fail("An event cannot be encoded as JSON.", "Events are kept in the log with encoding/json: no NaN, no channels, no functions.",
 				fact{"event", fmt.Sprintf("%+v", e)}, fact{"error", err.Error()})
@@ -112,7 +111,7 @@ func (x *trial[S, E]) decode(lines []string) []E {
 	defer blame("decoding an event")
 	events := make([]E, len(lines))
 	for i, line := range lines {
-		if err := json.Unmarshal([]byte(line), &events[i]); err != nil {
+		if err := coding.For(reflect.TypeFor[E]()).Unmarshal([]byte(line), &events[i]); err != nil {
 			x.fail("An event cannot be decoded from its own JSON.", "The store applies what it has decoded: use concrete types, an interface has no way back.",
 				fact{"event", around(line, 0)}, fact{"error", err.Error()})
 		}
