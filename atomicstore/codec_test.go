@@ -44,6 +44,7 @@ func TestAStateThatIsWrittenWithALineFeedIsRead(t *testing.T) {
 }
 
 type badName struct {
+	//lint:ignore SA5008 that is what the test is about
 	Word *string `json:"it's"` // no name for encoding/json, which takes Word
 }
 
@@ -87,6 +88,7 @@ func TestAnEventWhoseKindWouldBeLostIsRefused(t *testing.T) {
 // Whatever encoding/json takes, an event may be of.
 func TestAnEventIsTakenAsEncodingJSONTakesIt(t *testing.T) {
 	type event struct {
+		//lint:ignore SA5008 encoding/json allows it, so it must survive
 		Words  []string `json:"words,string"` // without a meaning
 		Hidden struct{ word string }
 	}

@@ -12,7 +12,6 @@ type plain struct {
 	At    time.Time         `json:"at"`
 	Next  *plain            `json:"next"`
 	Marks map[string][]byte `json:"marks"`
-	note  any
 }
 
 type counted struct {
