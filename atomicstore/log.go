@@ -272,10 +272,10 @@ func (w *wal) append(frame []byte, changes int) ([]byte, error) {
 			return frame, fmt.Errorf("sync the log: %w", err)
 		}
 		w.offset += int64(len(frame))
+		w.prepare()
 	}
 	w.next, w.chain = w.next+uint64(changes), sum
 	w.logged.Add(int64(len(frame)))
-	w.prepare()
 	return frame, nil
 }
 
