@@ -14,9 +14,9 @@ func TestASegmentThatOnlyConfirmsIsSuperseded(t *testing.T) {
 		o := &Options{SegmentBytes: 4 << 10, MaxAge: 5 * time.Minute} // a segment takes changes for ten seconds
 		s := mustOpen(t, dir, o)
 		large := strings.Repeat("x", 8<<10)
-		mustWrite(t, s, large)                   // fills a segment to its last byte
-		time.Sleep(confirmAfter + 1*time.Second) // the confirmation needs another
-		time.Sleep(time.Minute)                  // which is too old for a change
+		mustWrite(t, s, large)             // fills a segment to its last byte
+		elapse(confirmAfter + time.Second) // the confirmation needs another
+		elapse(time.Minute)                // which is too old for a change
 		mustWrite(t, s, "two")
 		if _, err := Verify(dir, o); err != nil {
 			t.Errorf("beside the store: %v", err)
