@@ -2,10 +2,12 @@ package storetest
 
 import (
 	"math/rand/v2"
+	"reflect"
 	"testing"
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore"
+	"github.com/contestkit/contestkit/atomicstore/internal/coding"
 )
 
 // history is what a trial goes through. Every step has a seed of its own, so
@@ -51,7 +53,10 @@ func search[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], p pro
 
 // try lives one history.
 func try[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], p property[S, E], dir string, h history) *trial[S, E] {
-	x := &trial[S, E]{Machine: m, t: t, dir: dir, history: h}
+	x := &trial[S, E]{
+		Machine: m, t: t, dir: dir, history: h,
+		states: coding.For(reflect.TypeFor[S]()), events: coding.For(reflect.TypeFor[E]()),
+	}
 	x.fault = caught(func() { p.check(x) })
 	return x
 }

@@ -18,7 +18,9 @@ import (
 type trial[S atomicstore.Cloner[S], E any] struct {
 	Machine[S, E]
 	history
-	t   *testing.T
+	t              *testing.T
+	states, events coding.Coding // as the store writes and reads them
+
 	dir string // for the lock of a store; everything else is on a simulated disk
 
 	story []string // what each step did
@@ -70,7 +72,7 @@ func stepRand(step uint64) *rand.Rand { return rand.New(rand.NewPCG(step, 1)) }
 // text is a state as its snapshot has it.
 func (x *trial[S, E]) text(s S) string {
 	defer blame("encoding a state")
-	data, err := coding.For(reflect.TypeFor[S]()).Marshal(s)
+	data, err := x.states.Marshal(s)
 	if err != nil {
 		x.fail("A state cannot be encoded as JSON.", "The store writes the state to data.json with encoding/json: no NaN, no channels, no functions; what need not be kept is left out with a tag `json:\"-\"`.", fact{"error", err.Error()})
 	}
@@ -80,7 +82,7 @@ func (x *trial[S, E]) text(s S) string {
 // load is the inverse of text.
 func (x *trial[S, E]) load(text string) (s S) {
 	defer blame("decoding a state")
-	err := coding.For(reflect.TypeFor[S]()).Unmarshal([]byte(text), &s)
+	err := x.states.Unmarshal([]byte(text), &s)
 	if v := reflect.ValueOf(s); err == nil && v.Kind() == reflect.Pointer && v.IsNil() {
 		err = fmt.Errorf("it is null")
 	}
@@ -96,7 +98,7 @@ func (x *trial[S, E]) encode(events []E) []string {
 	defer blame("encoding an event")
 	var lines []string
 	for _, e := range events {
-		data, err := coding.For(reflect.TypeFor[E]()).Marshal(e)
+		data, err := x.events.Marshal(e)
 		if err != nil {
 			x.fail("An event cannot be encoded as JSON.", "Events are kept in the log with encoding/json: no NaN, no channels, no functions.",
 				fact{"event", fmt.Sprintf("%+v", e)}, fact{"error", err.Error()})
@@ -111,7 +113,7 @@ func (x *trial[S, E]) decode(lines []string) []E {
 	defer blame("decoding an event")
 	events := make([]E, len(lines))
 	for i, line := range lines {
-		if err := coding.For(reflect.TypeFor[E]()).Unmarshal([]byte(line), &events[i]); err != nil {
+		if err := x.events.Unmarshal([]byte(line), &events[i]); err != nil {
 			x.fail("An event cannot be decoded from its own JSON.", "The store applies what it has decoded: use concrete types, an interface has no way back.",
 				fact{"event", around(line, 0)}, fact{"error", err.Error()})
 		}
