@@ -13,6 +13,10 @@ const (
 	CloseSilent    = 4002 // nothing was heard for the timeout: come back
 	CloseForbidden = 4003 // not allowed: never come back
 	CloseNoHello   = 4004 // the hello did not come in time: come back
+
+	// CloseUnauthorized asks for a fresh credential: come back with one, or
+	// never if there is none to be had.
+	CloseUnauthorized = 4005
 )
 
 // final tells whether a client that was closed with a code stays away.

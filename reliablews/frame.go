@@ -15,11 +15,20 @@ import (
 // clientFrame is any frame from a client.
 type clientFrame struct {
 	T       string               `json:"t"`
-	Session string               `json:"session,omitempty"` // hello
-	Token   string               `json:"token,omitempty"`   // hello
+	Session string               `json:"session,omitempty"` // hello, post
+	Token   string               `json:"token,omitempty"`   // hello, post
+	Auth    string               `json:"auth,omitempty"`    // hello
+	Via     string               `json:"via,omitempty"`     // hello: viaStream or viaPoll
 	Topics  map[string]*Position `json:"topics,omitempty"`  // hello; null asks for a snapshot
 	TS      int64                `json:"ts,omitempty"`      // ping, pong
-	Pos     map[string]uint64    `json:"pos,omitempty"`     // ack, ping
+	Pos     map[string]uint64    `json:"pos,omitempty"`     // ack, send, ping, pong: what is acknowledged
+
+	C string          `json:"c,omitempty"` // send: the client
+	N uint64          `json:"n,omitempty"` // send: number of the message
+	M string          `json:"m,omitempty"` // send: name of its handler
+	D json.RawMessage `json:"d,omitempty"` // send: data
+
+	Frames []json.RawMessage `json:"frames,omitempty"` // post
 }
 
 // serverFrame is any frame from a server.
@@ -34,6 +43,7 @@ type serverFrame struct {
 	Heartbeat int64                 `json:"heartbeat,omitempty"` // milliseconds
 	Timeout   int64                 `json:"timeout,omitempty"`   // milliseconds
 	Limit     int64                 `json:"limit,omitempty"`     // bytes of a client's frame
+	Window    int                   `json:"window,omitempty"`    // messages to the server without an answer
 	Backoff   *backoffState         `json:"backoff,omitempty"`
 
 	// msg, snap, gap
@@ -41,12 +51,17 @@ type serverFrame struct {
 	E string          `json:"e,omitempty"` // epoch
 	O uint64          `json:"o,omitempty"` // offset
 	P uint64          `json:"p,omitempty"` // msg: offset of the message before it; gap: where the client was
-	D json.RawMessage `json:"d,omitempty"`
+	D json.RawMessage `json:"d,omitempty"` // done too
 
 	TS     int64             `json:"ts,omitempty"`     // ping, pong
 	Pos    map[string]uint64 `json:"pos,omitempty"`    // ping
 	Delay  int64             `json:"delay,omitempty"`  // bye, milliseconds
-	Reason string            `json:"reason,omitempty"` // gap, bye
+	Reason string            `json:"reason,omitempty"` // gap, bye, close
+
+	N       uint64 `json:"n,omitempty"`       // done: number of the message
+	Refused string `json:"refused,omitempty"` // done: why it was refused, a word for programs
+	Error   string `json:"error,omitempty"`   // done: the same, a sentence for people
+	Code    int    `json:"code,omitempty"`    // close
 }
 
 // topicState is what a welcome says of a topic.
@@ -65,6 +80,8 @@ const (
 	reasonTruncated = "truncated" // history does not reach back to it
 	reasonAhead     = "ahead"     // it is ahead of the server, which waits a little for that
 	reasonSlow      = "slow"      // it fell out of the history while connected
+	reasonExpired   = "expired"   // a message of the inbox was too old
+	reasonFull      = "full"      // there were too many in the inbox
 )
 
 type backoffState struct {
@@ -73,10 +90,20 @@ type backoffState struct {
 	Max    int64   `json:"max"` // milliseconds
 }
 
+// How frames go without WebSockets.
 const (
-	maxTopics     = 64  // topics in one hello
-	maxTopicName  = 64  // bytes
-	maxCredential = 128 // bytes in a session or token
+	viaStream = "stream"
+	viaPoll   = "poll"
+)
+
+// inboxTopic is the topic of a session's own messages.
+const inboxTopic = "@"
+
+const (
+	maxTopics     = 64      // topics in one hello
+	maxName       = 64      // bytes of a topic's name, a handler's, or a client
+	maxCredential = 128     // bytes in a session or token
+	maxAuth       = 4 << 10 // bytes in the credential of a hello
 )
 
 var errFrame = errors.New("not a frame of this protocol")
@@ -101,10 +128,20 @@ func decodeClientFrame(b []byte) (f clientFrame, err error) {
 		if len(f.Session) > maxCredential || len(f.Token) > maxCredential {
 			return f, fmt.Errorf("%w: a session or token of more than %d bytes", errFrame, maxCredential)
 		}
+		if len(f.Auth) > maxAuth {
+			return f, fmt.Errorf("%w: a credential of more than %d bytes", errFrame, maxAuth)
+		}
 		for name := range f.Topics {
-			if len(name) > maxTopicName {
-				return f, fmt.Errorf("%w: a topic's name of more than %d bytes", errFrame, maxTopicName)
+			if len(name) > maxName {
+				return f, fmt.Errorf("%w: a topic's name of more than %d bytes", errFrame, maxName)
 			}
+		}
+	case "send":
+		if f.N == 0 || f.N > maxOffset {
+			return f, fmt.Errorf("%w: a message without a number", errFrame)
+		}
+		if f.C == "" || len(f.C) > maxName || f.M == "" || len(f.M) > maxName {
+			return f, fmt.Errorf("%w: a message without client or name, or over %d bytes of them", errFrame, maxName)
 		}
 	}
 	return f, nil

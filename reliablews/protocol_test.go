@@ -39,7 +39,7 @@ func TestProtocolShowsTheVectors(t *testing.T) {
 			t.Errorf("this example has fields that the code does not know:\n%s", example)
 		}
 	}
-	for _, kind := range []string{"hello", "welcome", "msg", "snap", "gap", "ping", "pong", "ack", "bye"} {
+	for _, kind := range []string{"hello", "welcome", "msg", "snap", "gap", "ping", "pong", "ack", "bye", "send", "done", "close", "post"} {
 		if !shown[kind] {
 			t.Errorf("%s has no example", kind)
 		}
@@ -66,7 +66,7 @@ func TestProtocolListsTheCloseCodes(t *testing.T) {
 			}
 		}
 	}
-	for _, code := range []int{1000, 1006, 1009, 1012, CloseProtocol, CloseTakenOver, CloseSilent, CloseForbidden, CloseNoHello} {
+	for _, code := range []int{1000, 1006, 1009, 1012, CloseProtocol, CloseTakenOver, CloseSilent, CloseForbidden, CloseNoHello, CloseUnauthorized} {
 		if !listed[code] {
 			t.Errorf("close code %d is not in the table", code)
 		}
@@ -104,5 +104,7 @@ func allFrames(t *testing.T) (frames []map[string]any) {
 		frames = append(frames, v.Frames...)
 		frames = append(frames, v.Sends...)
 	}
-	return frames
+	var overHTTP []map[string]any
+	readVectors(t, "http.json", &overHTTP)
+	return append(frames, overHTTP...)
 }

@@ -285,5 +285,5 @@ func validTopic(name string) bool {
 			return false
 		}
 	}
-	return name != "" && len(name) <= maxTopicName
+	return name != "" && len(name) <= maxName
 }
