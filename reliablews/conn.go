@@ -3,7 +3,9 @@ package reliablews
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -11,102 +13,130 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// conn is one connection: one goroutine reads, one writes.
-//
-// The writer writes past gorilla/websocket, as many ready frames as there are in
-// one Write of the network connection. So that nobody writes beside it, pongs
-// and close frames, which gorilla's reader would send by itself, are queued
-// like the rest.
+// conn is one connection. It has a goroutine that reads, where the carrier can
+// be read; one that writes exists only while there is something to write.
 type conn struct {
 	hub      *Hub
-	ws       *websocket.Conn
-	raw      net.Conn
+	out      carrier
 	identity *Identity       // nil when everyone may read everything
+	request  *http.Request   // of a handshake whose credential is to come, nil after
+	address  string          // that it counts for
 	session  *session        // set by the hello
-	wake     chan struct{}   // there may be something to write
-	room     chan struct{}   // the writer has taken queued frames
 	ctx      context.Context // ends with the connection
 	cancel   context.CancelFunc
 	joining  sync.WaitGroup // subscriptions that wait for their place
+	beats    *time.Timer
 
-	mu      sync.Mutex // guards the fields below
-	control [][]byte   // frames for the writer, before those of topics
-	subs    []*subscription
-	bye     []byte // a frame for the writer, behind those of topics
-	code    int    // of the close frame to send, 0 while open
-	reason  string
-}
-
-// subscription is a connection's place in a topic.
-type subscription struct {
-	conn  *conn
-	topic *Topic
-
-	// Guarded by conn.mu.
-	ready  bool   // false while it waits for a snapshot
-	cursor uint64 // the offset of the last message sent
+	mu       sync.Mutex // guards the fields below
+	writing  bool       // somebody has the writer's part
+	ended    bool
+	quiet    chan struct{} // closed when the writer has stopped, nil unless somebody waits
+	room     chan struct{} // closed when queued frames were taken, nil unless somebody waits
+	welcomed bool
+	control  [][]byte // frames before those of topics
+	subs     []*subscription
+	inbox    bool      // the client wants it
+	read     uint64    // the offset of the last message of the inbox that was sent
+	beat     bool      // a heartbeat is due
+	heard    time.Time // of a client that sends beside the connection, zero for others
+	bye      []byte    // a frame behind those of topics
+	code     int       // to close with, 0 while open
+	reason   string
+	closed   bool // the code is out
 }
 
 const (
 	writeLimit = 64 << 10 // bytes in one write, but for a single larger frame
+	maxControl = 64       // frames in control before the client is read on
 	lingering  = time.Second
 )
 
-func newConn(h *Hub, ws *websocket.Conn, identity *Identity) *conn {
-	c := &conn{
-		hub:      h,
-		ws:       ws,
-		raw:      ws.NetConn(),
-		identity: identity,
-		wake:     make(chan struct{}, 1),
-		room:     make(chan struct{}, 1),
-	}
+func (h *Hub) newConn(out carrier, identity *Identity, address string) *conn {
+	c := &conn{hub: h, out: out, identity: identity, address: address}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
-	ws.SetReadLimit(h.opts.MaxFrameBytes)
-	ws.SetPingHandler(func(data string) error {
-		c.send(wirePong(data))
-		return nil
-	})
-	ws.SetCloseHandler(func(code int, _ string) error {
-		c.close(websocket.CloseNormalClosure, "")
-		return nil
-	})
 	return c
 }
 
-// run serves the connection until it ends, and leaves no goroutine behind.
-func (c *conn) run() {
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.write()
-	}()
-	c.read()
-	c.cancel()
-	<-written
-	c.raw.Close()
-	c.joining.Wait()
+// begin makes the hub know the connection.
+func (c *conn) begin() {
+	h := c.hub
+	h.mu.Lock()
+	h.conns[c] = struct{}{}
+	closing := h.closing
+	h.mu.Unlock()
+	h.counts.accepted.Add(1)
 	c.mu.Lock()
-	subs := c.subs
+	c.beats = time.AfterFunc(h.opts.HeartbeatInterval, c.heartbeat)
 	c.mu.Unlock()
-	for _, s := range subs {
+	if closing {
+		c.goodbye(h.opts.BackoffStart, shutdownReason)
+	}
+}
+
+// end ends the connection and leaves no goroutine behind.
+func (c *conn) end() {
+	h := c.hub
+	c.cancel()
+	c.out.abort()
+	c.mu.Lock()
+	c.ended = true
+	c.beats.Stop()
+	var quiet chan struct{}
+	if c.writing {
+		quiet = make(chan struct{})
+		c.quiet = quiet
+	}
+	c.mu.Unlock()
+	if quiet != nil {
+		<-quiet
+	}
+	c.joining.Wait()
+	for _, s := range c.subs { // nobody changes it any more
 		s.topic.leave(s)
 	}
 	if c.session != nil {
-		c.hub.sessions.leave(c.session, c)
+		h.sessions.leave(c.session, c)
+		h.presence.leave(c.session.user)
 	}
+	h.mu.Lock()
+	delete(h.conns, c)
+	h.mu.Unlock()
+	h.leave(c.address)
 }
 
-// nudge tells the writer that there may be something to write. It never waits.
-func (c *conn) nudge() {
-	select {
-	case c.wake <- struct{}{}:
-	default:
+// heartbeat is called every HeartbeatInterval.
+func (c *conn) heartbeat() {
+	if c.identity != nil && !c.identity.Until.IsZero() && time.Now().After(c.identity.Until) {
+		c.goodbye(c.hub.opts.BackoffStart, "expired")
 	}
+	c.mu.Lock()
+	next, silent := c.hub.opts.HeartbeatInterval, false
+	if !c.heard.IsZero() {
+		left := c.hub.opts.HeartbeatTimeout - time.Since(c.heard)
+		silent = left <= 0
+		next = min(next, max(left, lingering))
+	}
+	if !c.ended {
+		c.beat = c.welcomed
+		c.beats.Reset(next)
+	}
+	c.mu.Unlock()
+	if silent {
+		c.hub.counts.silent.Add(1)
+		c.close(CloseSilent, "silent")
+	}
+	c.nudge()
+}
+
+// touch notes a sign of life of a client that sends beside the connection.
+func (c *conn) touch() {
+	c.mu.Lock()
+	c.heard = time.Now()
+	c.mu.Unlock()
 }
 
 // send queues a frame. The answers of one connection are bounded by what it
-// asks, and it is read only as fast as they are written: see read.
+// asks, and it is read only as fast as they are written: see flushed.
 func (c *conn) send(frame []byte) {
 	c.mu.Lock()
 	c.control = append(c.control, frame)
@@ -114,7 +144,7 @@ func (c *conn) send(frame []byte) {
 	c.nudge()
 }
 
-// close ends the connection with a close frame behind what is queued.
+// close ends the connection with a code, behind what is queued.
 func (c *conn) close(code int, reason string) {
 	c.mu.Lock()
 	if c.code == 0 {
@@ -135,38 +165,135 @@ func (c *conn) goodbye(delay time.Duration, reason string) {
 	c.nudge()
 }
 
-// read handles what the client sends until the connection ends.
-func (c *conn) read() {
-	deadline := c.hub.opts.HelloTimeout
+// closing tells whether this side has begun to close.
+func (c *conn) closing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.code != 0
+}
+
+// serve reads what a client sends on its WebSocket until the connection ends.
+func (c *conn) serve(s *socket) {
+	defer c.end()
+	// A close that the other side begins is answered behind what is queued.
+	s.ws.SetCloseHandler(func(int, string) error {
+		c.close(websocket.CloseNormalClosure, "")
+		return nil
+	})
+	timeout := c.hub.opts.HelloTimeout
 	for {
-		c.raw.SetReadDeadline(time.Now().Add(deadline))
+		s.line.SetReadDeadline(time.Now().Add(timeout))
 		if c.closing() {
-			c.drain()
+			s.drain()
 			return
 		}
-		kind, data, err := c.ws.ReadMessage()
+		again, err := c.next(s)
 		if err != nil {
-			c.ended(err)
+			c.lost(s, err)
 			return
 		}
-		frame, err := clientFrame{}, errFrame
-		if kind == websocket.TextMessage {
-			frame, err = decodeClientFrame(data)
-		}
-		first := c.session == nil
-		if err == nil && (frame.T == "hello") != first {
-			err = errFrame // one hello, and before everything else
-		}
-		if err != nil {
-			c.close(CloseProtocol, "protocol")
-			c.drain()
+		if !again {
+			s.drain()
 			return
 		}
-		c.handle(frame)
-		if !c.flushed() {
-			return // the writer is stuck or gone
+		timeout = c.hub.opts.HeartbeatTimeout
+	}
+}
+
+var frames = sync.Pool{New: func() any { b := make([]byte, 512); return &b }}
+
+// next reads and handles one frame. again is false when that ends the
+// connection, with a code that is on its way.
+func (c *conn) next(s *socket) (again bool, err error) {
+	buffer := frames.Get().(*[]byte)
+	kind, data, err := s.read(*buffer, c.hub.opts.MaxFrameBytes)
+	defer func() {
+		if cap(data) <= copied { // one large frame does not hold memory for ever
+			*buffer = data
 		}
-		deadline = c.hub.opts.HeartbeatTimeout
+		frames.Put(buffer)
+	}()
+	if errors.Is(err, errTooLarge) {
+		c.close(websocket.CloseMessageTooBig, "too big")
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	f, err := clientFrame{}, errFrame
+	if kind == websocket.TextMessage {
+		f, err = decodeClientFrame(data)
+	}
+	if err == nil && (f.T == "hello") != (c.session == nil) {
+		err = errFrame // one hello, and before everything else
+	}
+	if err != nil {
+		c.close(CloseProtocol, "protocol")
+		return false, nil
+	}
+	if c.session == nil {
+		return c.welcome(&f), nil
+	}
+	if wait := c.session.pace.take(time.Now(), c.hub.opts.MaxFrameRate, c.hub.opts.MaxFrameBurst); wait > 0 && !c.pause(wait) {
+		return false, nil
+	}
+	answer, ok := c.handle(&f)
+	if !ok {
+		c.close(CloseProtocol, "protocol")
+		return false, nil
+	}
+	if answer != nil {
+		c.answer(answer)
+	}
+	return c.flushed(), nil
+}
+
+// pause waits before the next frame of a client that sends too fast.
+func (c *conn) pause(wait time.Duration) bool {
+	c.hub.counts.throttled.Add(1)
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-c.ctx.Done():
+		return false
+	}
+}
+
+// handle does what a frame behind the hello asks for, and returns the answer.
+// ok is false for a frame that no client may send.
+func (c *conn) handle(f *clientFrame) (answer []byte, ok bool) {
+	return c.hub.handle(c.session, f)
+}
+
+func (h *Hub) handle(s *session, f *clientFrame) (answer []byte, ok bool) {
+	if n := f.Pos[inboxTopic]; n > 0 {
+		s.inbox.acknowledge(n)
+	}
+	switch f.T {
+	case "send":
+		return h.receive(s, f)
+	case "ping":
+		return wireFrame(serverFrame{T: "pong", TS: f.TS}), true
+	case "pong":
+		h.counts.heartbeat(time.Since(time.UnixMilli(f.TS)))
+	}
+	return nil, true // what is not known is for a later version
+}
+
+// answer queues a frame and writes it right here, from the reader, unless
+// somebody else is writing: a request needs no other goroutine.
+func (c *conn) answer(frame []byte) {
+	c.mu.Lock()
+	c.control = append(c.control, frame)
+	mine := !c.writing && !c.ended
+	if mine {
+		c.writing = true
+	}
+	c.mu.Unlock()
+	if mine {
+		c.write(1)
 	}
 }
 
@@ -175,21 +302,28 @@ func (c *conn) read() {
 func (c *conn) flushed() bool {
 	for {
 		c.mu.Lock()
-		queued := len(c.control)
-		c.mu.Unlock()
-		if queued < 64 {
+		if len(c.control) < maxControl {
+			c.mu.Unlock()
 			return true
 		}
+		room := make(chan struct{})
+		c.room = room
+		c.mu.Unlock()
 		select {
-		case <-c.room:
+		case <-room:
 		case <-c.ctx.Done():
 			return false
 		}
 	}
 }
 
-// ended closes after a read that failed.
-func (c *conn) ended(err error) {
+// lost closes after a read that failed.
+func (c *conn) lost(s *socket, err error) {
+	if errors.Is(err, websocket.ErrReadLimit) { // gorilla/websocket has said so
+		s.line.SetReadDeadline(time.Now().Add(lingering))
+		io.Copy(io.Discard, s.line.Conn)
+		return
+	}
 	var slow net.Error // gorilla hides os.ErrDeadlineExceeded
 	if c.closing() {
 		// Both sides have said that they close, or the other one took too long.
@@ -201,24 +335,7 @@ func (c *conn) ended(err error) {
 		c.hub.counts.silent.Add(1)
 		c.close(CloseSilent, "silent")
 	}
-	c.linger()
-}
-
-// drain reads on until the client has seen the close frame, for a moment: to
-// close a connection with unread input would reset it, and the reason would be
-// lost.
-func (c *conn) drain() {
-	c.raw.SetReadDeadline(time.Now().Add(lingering))
-	for {
-		if _, _, err := c.ws.ReadMessage(); err != nil {
-			return
-		}
-	}
-}
-
-// linger gives the writer a moment for the close frame.
-func (c *conn) linger() {
-	timer := time.NewTimer(lingering)
+	timer := time.NewTimer(lingering) // a moment for the close frame
 	defer timer.Stop()
 	select {
 	case <-c.ctx.Done():
@@ -226,34 +343,47 @@ func (c *conn) linger() {
 	}
 }
 
-func (c *conn) handle(f clientFrame) {
-	switch f.T {
-	case "hello":
-		c.hello(f)
-	case "ping":
-		c.send(wireFrame(serverFrame{T: "pong", TS: f.TS}))
-	case "pong":
-		c.hub.counts.heartbeat(time.Since(time.UnixMilli(f.TS)))
+// drain reads on until the client has seen the close frame, for a moment: to
+// close a connection with unread input would reset it, and the reason would be
+// lost.
+func (s *socket) drain() {
+	s.line.SetReadDeadline(time.Now().Add(lingering))
+	for {
+		if _, _, err := s.ws.ReadMessage(); err != nil {
+			return
+		}
 	}
-	// Acks need no answer yet, and what is not known is for a later version.
 }
 
-// hello answers with the welcome and starts the subscriptions.
-func (c *conn) hello(f clientFrame) {
+// welcome answers the hello and starts the subscriptions. It returns false when
+// the client may not connect; the code is on its way then.
+func (c *conn) welcome(f *clientFrame) bool {
+	if c.request != nil {
+		r := c.request
+		c.request = nil
+		r.Header.Set("Authorization", "Bearer "+f.Auth)
+		identity, err := c.hub.opts.Authorize(r)
+		if err != nil || f.Auth == "" {
+			c.close(CloseUnauthorized, "unauthorized")
+			return false
+		}
+		c.identity = &identity
+	}
 	user := ""
 	if c.identity != nil {
 		user = c.identity.User
 	}
-	session, token, old, resumed := c.hub.sessions.open(f.Session, f.Token, user, c)
+	h, o := c.hub, &c.hub.opts
+	session, token, old, resumed := h.sessions.open(f.Session, f.Token, user, c)
 	c.session = session
+	h.presence.join(user)
 	if old != nil {
 		old.close(CloseTakenOver, "taken over")
 	}
 	if resumed {
-		c.hub.counts.resumed.Add(1)
+		h.counts.resumed.Add(1)
 	}
 
-	o := &c.hub.opts
 	welcome := serverFrame{
 		T:         "welcome",
 		Session:   session.id,
@@ -262,6 +392,7 @@ func (c *conn) hello(f clientFrame) {
 		Heartbeat: o.HeartbeatInterval.Milliseconds(),
 		Timeout:   o.HeartbeatTimeout.Milliseconds(),
 		Limit:     o.MaxFrameBytes,
+		Window:    o.Window,
 		Backoff:   &backoffState{o.BackoffStart.Milliseconds(), o.BackoffFactor, o.BackoffMax.Milliseconds()},
 	}
 	type start struct {
@@ -270,25 +401,37 @@ func (c *conn) hello(f clientFrame) {
 		state topicState
 	}
 	var starts []start
+	var first [][]byte
+	inbox, read := false, uint64(0)
 	for name, at := range f.Topics {
-		topic := c.hub.topic(name)
+		if name == inboxTopic {
+			inbox = true
+			welcome.Topics[name], read = session.inbox.begin(session.id, at)
+			if state := welcome.Topics[name]; state.Resumed {
+				session.inbox.acknowledge(read)
+			} else {
+				h.counts.gaps.Add(1)
+				first = append(first, wireFrame(serverFrame{T: "gap", S: name, E: state.Epoch, O: state.Offset, Reason: state.Reason}))
+			}
+			continue
+		}
+		topic := h.topic(name)
 		if topic == nil || c.identity != nil && !slices.Contains(c.identity.Topics, name) {
 			welcome.Denied = append(welcome.Denied, name)
 			continue
 		}
-		s := &subscription{conn: c, topic: topic}
-		topic.join(s) // before begin looks, so that nothing published after is missed
 		state := topic.begin(at)
 		if state.Reason == reasonNew && topic.snapshot == nil {
 			state.Resumed, state.Reason = true, "" // it misses nothing and begins with what comes next
 		}
 		welcome.Topics[name] = state
-		starts = append(starts, start{s, at, state})
+		starts = append(starts, start{&subscription{conn: c, topic: topic, slot: -1}, at, state})
 	}
 	slices.Sort(welcome.Denied)
 
 	c.mu.Lock()
-	c.control = append(c.control, wireFrame(welcome))
+	c.control = append(append(c.control, wireFrame(welcome)), first...)
+	c.welcomed, c.inbox, c.read = true, inbox, read
 	for _, s := range starts {
 		c.subs = append(c.subs, s.sub)
 		s.sub.ready, s.sub.cursor = s.state.Resumed, s.state.Offset
@@ -300,186 +443,5 @@ func (c *conn) hello(f clientFrame) {
 			c.joining.Go(func() { s.sub.place(s.at, s.state.Reason) })
 		}
 	}
-}
-
-// start lets the writer send what comes after the cursor, behind a first frame
-// if there is one.
-func (s *subscription) start(cursor uint64, first []byte) {
-	c := s.conn
-	c.mu.Lock()
-	if first != nil {
-		c.control = append(c.control, first)
-	}
-	s.ready, s.cursor = true, cursor
-	c.mu.Unlock()
-	c.nudge()
-}
-
-// place finds a start for a subscriber that history does not reach: a
-// snapshot, or a gap notice.
-func (s *subscription) place(at *Position, reason string) {
-	c, t := s.conn, s.topic
-	if reason == reasonAhead {
-		ctx, cancel := context.WithTimeout(c.ctx, c.hub.opts.AheadTimeout)
-		caughtUp := t.reach(ctx, at.Offset)
-		cancel()
-		if caughtUp {
-			if state := t.begin(at); state.Resumed {
-				s.start(at.Offset, nil)
-				return
-			}
-		}
-	}
-	if t.snapshot == nil {
-		s.startWithGap(at, reason)
-		return
-	}
-	for wait := time.Duration(0); ; wait = min(2*wait+100*time.Millisecond, 5*time.Second) {
-		frame, offset, err := t.takeSnapshot(c.ctx)
-		if err == nil {
-			// If history has already gone on past the snapshot, the writer
-			// notices and asks for another.
-			s.start(offset, frame)
-			return
-		}
-		if c.ctx.Err() != nil {
-			return
-		}
-		c.hub.opts.Logger.Warn("a snapshot failed; subscribers wait", "topic", t.name, "error", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-c.ctx.Done():
-			timer.Stop()
-			return
-		}
-	}
-}
-
-// startWithGap starts at the oldest message held, or, for one who is ahead and
-// has seen those, at the newest, and says what is missing.
-func (s *subscription) startWithGap(at *Position, reason string) {
-	state := s.topic.begin(at)
-	if state.Resumed { // the topic has caught up just now
-		s.start(at.Offset, nil)
-		return
-	}
-	from := state.Oldest
-	if reason == reasonAhead { // still, or overtaken by more than is held
-		if reason = state.Reason; reason == reasonAhead {
-			from = state.Offset
-		}
-	}
-	s.conn.hub.counts.gaps.Add(1)
-	var known uint64
-	if at.Epoch == state.Epoch {
-		known = at.Offset
-	}
-	s.start(from, wireFrame(serverFrame{
-		T: "gap", S: s.topic.name, E: state.Epoch, O: from, P: known, Reason: reason,
-	}))
-}
-
-// write sends what there is until the connection ends. It alone writes frames.
-func (c *conn) write() {
-	defer c.cancel()
-	heartbeat := time.NewTicker(c.hub.opts.HeartbeatInterval)
-	defer heartbeat.Stop()
-	var buffer []byte
-	for {
-		beat := false
-		select {
-		case <-c.wake:
-		case <-heartbeat.C:
-			beat = true
-			if c.identity != nil && !c.identity.Until.IsZero() && time.Now().After(c.identity.Until) {
-				c.goodbye(c.hub.opts.BackoffStart, "expired")
-			}
-		case <-c.ctx.Done():
-			return
-		}
-		for more := true; more; {
-			buffer, more = c.collect(buffer[:0], beat)
-			if len(buffer) == 0 {
-				break
-			}
-			beat = beat && more // it goes out with the last of what is ready
-			c.raw.SetWriteDeadline(time.Now().Add(c.hub.opts.HeartbeatTimeout))
-			if _, err := c.raw.Write(buffer); err != nil {
-				c.raw.Close() // part of a frame may be out: nothing more can follow
-				return
-			}
-			c.hub.counts.writes.Add(1)
-		}
-		if cap(buffer) > writeLimit {
-			buffer = nil // one large frame does not hold memory for ever
-		}
-		if code, reason, out := c.toClose(); out {
-			c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(lingering))
-			// The client answers, or not; the reader waits no longer than this.
-			c.raw.SetReadDeadline(time.Now().Add(lingering))
-			return
-		}
-	}
-}
-
-// toClose returns the close frame to send, once everything before it is out.
-func (c *conn) toClose() (code int, reason string, out bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.code, c.reason, c.code != 0 && c.bye == nil && len(c.control) == 0
-}
-
-// closing tells whether this side has begun to close.
-func (c *conn) closing() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.code != 0
-}
-
-// collect appends what is ready to b. more says that there may be more.
-func (c *conn) collect(b []byte, beat bool) (frames []byte, more bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for len(c.control) > 0 && (len(b) == 0 || len(b)+len(c.control[0]) <= writeLimit) {
-		b = append(b, c.control[0]...)
-		c.control[0] = nil
-		c.control = c.control[1:]
-	}
-	select {
-	case c.room <- struct{}{}:
-	default:
-	}
-	if len(c.control) > 0 {
-		return b, true
-	}
-	c.control = nil
-	reached := map[string]uint64{}
-	for _, s := range c.subs {
-		if !s.ready {
-			continue
-		}
-		var at uint64
-		var all, lost bool
-		if b, s.cursor, at, all, lost = s.topic.fill(b, s.cursor, writeLimit); lost {
-			// It has fallen out of the history: a fresh start, at its own pace.
-			s.ready = false
-			from := &Position{s.topic.Position().Epoch, s.cursor}
-			c.joining.Go(func() { s.place(from, reasonSlow) })
-			continue
-		}
-		if !all {
-			more = true
-		} else if beat && !more {
-			s.cursor = at
-			reached[s.topic.name] = at
-		}
-	}
-	if beat && !more {
-		b = append(b, wireFrame(serverFrame{T: "ping", TS: time.Now().UnixMilli(), Pos: reached})...)
-	}
-	if !more {
-		b, c.bye = append(b, c.bye...), nil
-	}
-	return b, more
+	return true
 }

@@ -20,6 +20,13 @@ var (
 	// ErrMessageTooLarge means that a message exceeds HubOptions.MaxMessageBytes.
 	ErrMessageTooLarge = errors.New("reliablews: the message is too large")
 
+	// ErrNoSession means that no session has the id, or that it was forgotten.
+	ErrNoSession = errors.New("reliablews: there is no such session")
+
+	// ErrLater is what Authorize returns when the credential is to come with the
+	// hello.
+	ErrLater = errors.New("reliablews: the credential comes with the hello")
+
 	// ErrShutdown means that the hub was shut down.
 	ErrShutdown = errors.New("reliablews: the hub was shut down")
 )
@@ -33,3 +40,12 @@ type RefusedError struct {
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("reliablews: the server refused the connection: %d %s", e.Code, e.Reason)
 }
+
+// ReplyError refuses a message from a client: a [Handler] returns it, and the
+// client's Send does.
+type ReplyError struct {
+	Refused string // why, a word for programs
+	Text    string // the same for people
+}
+
+func (e *ReplyError) Error() string { return e.Refused + ": " + e.Text }

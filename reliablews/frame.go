@@ -1,11 +1,9 @@
 package reliablews
 
 import (
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"unicode/utf8"
 )
 
@@ -156,58 +154,4 @@ func decodeServerFrame(b []byte) (f serverFrame, err error) {
 		return f, fmt.Errorf("%w: no type", errFrame)
 	}
 	return f, nil
-}
-
-// The first byte of a frame (RFC 6455 §5.2).
-const (
-	finalText = 0x81
-	finalPong = 0x8a
-)
-
-// wirePong answers a control frame; those have at most 125 bytes (§5.5).
-func wirePong(data string) []byte {
-	return append([]byte{finalPong, byte(len(data))}, data...)
-}
-
-// wire returns a server's text message as it goes over the wire (RFC 6455
-// §5.2): final, unmasked, uncompressed. It is made once and the same bytes go
-// to every connection, many of them in one write.
-func wire(payload []byte) []byte {
-	b := make([]byte, 0, len(payload)+10)
-	b = append(b, finalText)
-	switch n := len(payload); {
-	case n < 126:
-		b = append(b, byte(n))
-	case n < 1<<16:
-		b = append(b, 126)
-		b = binary.BigEndian.AppendUint16(b, uint16(n))
-	default:
-		b = append(b, 127)
-		b = binary.BigEndian.AppendUint64(b, uint64(n))
-	}
-	return append(b, payload...)
-}
-
-// wireFrame encodes a frame whose values cannot fail to encode.
-func wireFrame(f serverFrame) []byte {
-	b, err := json.Marshal(f)
-	if err != nil {
-		panic(err) // strings, numbers, and JSON that was checked
-	}
-	return wire(b)
-}
-
-// wireMessage is wireFrame for the frame that there are many of.
-func wireMessage(topic string, offset, previous uint64, data json.RawMessage) []byte {
-	b := make([]byte, 0, len(data)+len(topic)+80)
-	b = append(b, `{"t":"msg","s":"`...)
-	b = append(b, topic...) // letters, digits, dots, hyphens, underscores
-	b = append(b, `","o":`...)
-	b = strconv.AppendUint(b, offset, 10)
-	b = append(b, `,"p":`...)
-	b = strconv.AppendUint(b, previous, 10)
-	b = append(b, `,"d":`...)
-	b = append(b, data...)
-	b = append(b, '}')
-	return wire(b)
 }

@@ -1,139 +1,63 @@
 package reliablews
 
 import (
+	"cmp"
 	"context"
-	"log/slog"
+	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
 )
 
-// HubOptions changes how a hub works. The zero value is good; NewHub copies it.
-type HubOptions struct {
-	// Authorize says who a request is and which topics it may read. An error
-	// refuses the handshake with 401. Default: everyone may read every topic.
-	Authorize func(*http.Request) (Identity, error)
-
-	// CheckOrigin says whether a browser's page may connect. Default: pages of
-	// the same host, and programs, which send no Origin.
-	CheckOrigin func(*http.Request) bool
-
-	// Logger hears of snapshots that fail. Default: silent.
-	Logger *slog.Logger
-
-	// HeartbeatInterval is how often each side says that it is there, and
-	// HeartbeatTimeout after how long a silent connection is given up.
-	// Defaults: 30 s and 45 s.
-	HeartbeatInterval time.Duration
-	HeartbeatTimeout  time.Duration
-
-	// HelloTimeout is how long a connection may take to say which topics it
-	// wants. Default: 10 s.
-	HelloTimeout time.Duration
-
-	// AheadTimeout is how long a client that has seen more than this hub, as
-	// after a restart, waits for the hub before it gets a snapshot. Default: 2 s.
-	AheadTimeout time.Duration
-
-	// MaxConnections bounds the connections; more get 503. Default: 10,000.
-	MaxConnections int
-
-	// MaxFrameBytes bounds a frame from a client. Default: 64 KiB.
-	MaxFrameBytes int64
-
-	// MaxMessageBytes bounds a published message. Default: 1 MiB.
-	MaxMessageBytes int
-
-	// Backoff is told to clients: the first wait, the factor from one to the
-	// next, and the longest, before jitter. Defaults: 1 s, 2, 30 s.
-	BackoffStart  time.Duration
-	BackoffFactor float64
-	BackoffMax    time.Duration
-
-	// GoodbyeSpread is the time over which clients are told to come back at a
-	// shutdown, so that they do not all come at once. Default: 5 s.
-	GoodbyeSpread time.Duration
-}
-
-// Identity is who is at the other end of a connection.
-type Identity struct {
-	User   string   // "" for a stranger
-	Topics []string // the topics it may read; those it asks for besides are denied
-
-	// Login is what Kick finds a connection by, such as a login session. It
-	// never leaves the hub. Optional.
-	Login string
-
-	// Until is when the identity expires: the connection ends with the first
-	// heartbeat after it and is authorized anew. Default: never.
-	Until time.Time
-}
-
-func orDefault[T comparable](v *T, value T) {
-	var zero T
-	if *v == zero {
-		*v = value
-	}
-}
-
-func (o *HubOptions) withDefaults() HubOptions {
-	var c HubOptions
-	if o != nil {
-		c = *o
-	}
-	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
-	}
-	orDefault(&c.HeartbeatInterval, 30*time.Second)
-	orDefault(&c.HeartbeatTimeout, 45*time.Second)
-	orDefault(&c.HelloTimeout, 10*time.Second)
-	orDefault(&c.AheadTimeout, 2*time.Second)
-	orDefault(&c.MaxConnections, 10_000)
-	orDefault(&c.MaxFrameBytes, 64<<10)
-	orDefault(&c.MaxMessageBytes, 1<<20)
-	orDefault(&c.BackoffStart, time.Second)
-	orDefault(&c.BackoffFactor, 2)
-	orDefault(&c.BackoffMax, 30*time.Second)
-	orDefault(&c.GoodbyeSpread, 5*time.Second)
-	return c
-}
-
-// Hub serves WebSocket connections. Make one with [NewHub]. Safe for
-// concurrent use.
+// Hub serves connections. Make one with [NewHub]. Safe for concurrent use.
 type Hub struct {
 	opts     HubOptions
 	upgrader websocket.Upgrader
 	sessions *sessions
+	presence *presence
 	counts   counts
+	handlers atomic.Pointer[map[string]Handler]
+	held     atomic.Int64 // bytes in the histories of all topics
 
-	mu      sync.Mutex // guards the fields below
-	topics  map[string]*Topic
-	conns   map[*conn]struct{}
-	entered int // connections, those in their handshake included
-	closing bool
+	ctx    context.Context // of handlers: ends when Shutdown gives up
+	cancel context.CancelFunc
 
-	running sync.WaitGroup // connections and snapshots under way
+	mu        sync.Mutex // guards the fields below
+	topics    map[string]*Topic
+	conns     map[*conn]struct{}
+	entered   int // connections, those in their handshake included
+	addresses map[string]int
+	closing   bool
+
+	running sync.WaitGroup // connections, and what is done for several of them
 }
 
 // NewHub returns a hub without topics.
 func NewHub(o *HubOptions) *Hub {
 	h := &Hub{
-		opts:     o.withDefaults(),
-		sessions: newSessions(),
-		topics:   map[string]*Topic{},
-		conns:    map[*conn]struct{}{},
+		opts:      o.withDefaults(),
+		topics:    map[string]*Topic{},
+		conns:     map[*conn]struct{}{},
+		addresses: map[string]int{},
 	}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	h.sessions = newSessions(h.opts.SessionLifetime, func(n int) { h.counts.inboxDropped.Add(uint64(n)) })
+	h.presence = newPresence(h.opts.PresenceGrace, h.opts.OnPresence)
+	h.handlers.Store(&map[string]Handler{})
 	h.upgrader = websocket.Upgrader{
-		HandshakeTimeout: 10 * time.Second,
-		ReadBufferSize:   512,
-		WriteBufferSize:  512, // control frames only: messages go past it
-		Subprotocols:     []string{Subprotocol},
-		CheckOrigin:      h.opts.CheckOrigin,
+		HandshakeTimeout:  10 * time.Second,
+		ReadBufferSize:    512,
+		WriteBufferPool:   new(sync.Pool), // control frames only: messages go past it
+		Subprotocols:      []string{Subprotocol},
+		CheckOrigin:       h.opts.CheckOrigin,
+		EnableCompression: h.opts.Compression,
 	}
 	return h
 }
@@ -154,11 +78,11 @@ func (h *Hub) Topic(name string, at Position, o *TopicOptions) (*Topic, error) {
 		hub:      h,
 		name:     name,
 		snapshot: opts.Snapshot,
+		history:  opts.History,
 		epoch:    at.Epoch,
 		at:       at.Offset,
 		last:     at.Offset,
 		replay:   replay{maxMessages: opts.HistoryMessages, maxBytes: opts.HistoryBytes, base: at.Offset},
-		readers:  map[*subscription]struct{}{},
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -178,76 +102,122 @@ func (h *Hub) topic(name string) *Topic {
 	return h.topics[name]
 }
 
-// ServeHTTP takes a connection and serves it until it ends.
+// ServeHTTP takes a connection. A WebSocket is served on after it has returned;
+// what goes without one, as PROTOCOL.md says, is served until it returns.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPost {
+		h.servePost(w, r)
+		return
+	}
 	if !slices.Contains(websocket.Subprotocols(r), Subprotocol) && websocket.IsWebSocketUpgrade(r) {
 		http.Error(w, "This server speaks the subprotocol "+Subprotocol+".", http.StatusBadRequest)
 		return
 	}
-	identity, err := h.authorize(r)
+	identity, later, err := h.authorize(r)
 	if err != nil {
 		http.Error(w, "Not allowed.", http.StatusUnauthorized)
 		return
 	}
-	if !h.enter() {
-		w.Header().Set("Retry-After", strconv.Itoa(int(h.opts.BackoffMax/time.Second)))
-		http.Error(w, "No more connections are taken now.", http.StatusServiceUnavailable)
+	address := h.opts.Address(r)
+	if !h.admit(w, address) {
 		return
 	}
-	defer h.leave()
-	ws, err := h.upgrader.Upgrade(w, r, nil)
+	s, err := h.upgrade(w, r)
 	if err != nil {
-		return // Upgrade has answered
+		h.leave(address)
+		return // upgrade has answered
 	}
-	h.serve(ws, identity)
+	c := h.newConn(s, identity, address)
+	if later {
+		c.request = r.Clone(context.WithoutCancel(r.Context()))
+	}
+	c.begin()
+	go c.serve(s) // not here: the request and its buffers would be held as long
 }
 
-func (h *Hub) authorize(r *http.Request) (*Identity, error) {
+// authorize returns who a request is, nil when everyone may read everything.
+// later says that the credential is to come with the hello.
+func (h *Hub) authorize(r *http.Request) (_ *Identity, later bool, err error) {
 	if h.opts.Authorize == nil {
-		return nil, nil
+		return nil, false, nil
 	}
 	id, err := h.opts.Authorize(r)
-	return &id, err
+	if errors.Is(err, ErrLater) {
+		return nil, true, nil
+	}
+	return &id, false, err
 }
 
+// admit counts a connection in, or answers why not.
+func (h *Hub) admit(w http.ResponseWriter, address string) bool {
+	status, text := http.StatusServiceUnavailable, "No more connections are taken now."
+	switch h.enter(address) {
+	case admitted:
+		return true
+	case crowded:
+		status, text = http.StatusTooManyRequests, "No more connections are taken from this address now."
+	}
+	w.Header().Set("Retry-After", strconv.Itoa(int(h.opts.BackoffMax/time.Second)))
+	http.Error(w, text, status)
+	h.counts.turnedAway.Add(1)
+	return false
+}
+
+type admission int
+
+const (
+	admitted admission = iota
+	full               // or closing
+	crowded            // too many of one address
+)
+
 // enter counts a connection in, unless there are too many or the hub closes.
-func (h *Hub) enter() bool {
+func (h *Hub) enter(address string) admission {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closing || h.entered >= h.opts.MaxConnections {
-		return false
+		return full
+	}
+	if h.addresses[address] >= h.opts.MaxPerAddress {
+		return crowded
 	}
 	h.entered++
+	h.addresses[address]++
 	h.running.Add(1)
-	return true
+	return admitted
 }
 
-func (h *Hub) leave() {
+func (h *Hub) leave(address string) {
 	h.mu.Lock()
 	h.entered--
+	if h.addresses[address]--; h.addresses[address] == 0 {
+		delete(h.addresses, address)
+	}
 	h.mu.Unlock()
 	h.running.Done()
 }
 
-func (h *Hub) serve(ws *websocket.Conn, identity *Identity) {
-	c := newConn(h, ws, identity)
-	h.mu.Lock()
-	h.conns[c] = struct{}{}
-	closing := h.closing
-	h.mu.Unlock()
-	h.counts.accepted.Add(1)
-	if closing {
-		c.goodbye(h.opts.BackoffStart, shutdownReason)
+// trim lets the oldest messages of the largest histories go while all together
+// are over the bound.
+func (h *Hub) trim() {
+	if h.held.Load() <= int64(h.opts.HistoryBytes) {
+		return
 	}
-	c.run()
 	h.mu.Lock()
-	delete(h.conns, c)
+	topics := slices.Collect(maps.Values(h.topics))
 	h.mu.Unlock()
+	for h.held.Load() > int64(h.opts.HistoryBytes) {
+		largest := slices.MaxFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.held.Load(), b.held.Load()) })
+		if !largest.shrink(int(h.held.Load()) - h.opts.HistoryBytes) {
+			return
+		}
+	}
 }
 
 // Shutdown says goodbye to every connection, each with a delay of its own
 // after which to come back, and returns when all have ended. When ctx ends
-// first, it cuts those off that are left and returns the error of ctx.
+// first, it cuts those off that are left, ends the context of handlers, and
+// returns the error of ctx once they have returned.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	h.closing = true
@@ -256,6 +226,9 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	}
 	h.mu.Unlock()
 
+	h.sessions.close()
+	defer h.presence.close()
+	defer h.cancel()
 	ended := make(chan struct{})
 	go func() {
 		h.running.Wait()
@@ -265,9 +238,11 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	case <-ended:
 		return nil
 	case <-ctx.Done():
+		h.cancel()
 		h.mu.Lock()
 		for c := range h.conns {
-			c.raw.Close()
+			c.cancel()
+			c.out.abort()
 		}
 		h.mu.Unlock()
 		<-ended

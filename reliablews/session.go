@@ -9,9 +9,8 @@ import (
 )
 
 const (
-	sessionLifetime = 5 * time.Minute // after its connection has ended
-	sessionSweep    = time.Minute
-	maxSessions     = 100_000
+	sessionSweep = time.Minute
+	maxSessions  = 100_000
 )
 
 // session is a client over several connections. Only the hash of its token is
@@ -21,19 +20,35 @@ type session struct {
 	user  string
 	token [sha256.Size]byte
 
+	// Guarded by sessions.mu.
 	conn *conn     // nil while it has none
 	left time.Time // when the last connection ended
+
+	inbox    inbox
+	pace     pace
+	handling sync.Mutex // held while a message is handled
+	answers  answers
 }
 
 // sessions are those that have a connection or had one lately. Safe for
 // concurrent use.
 type sessions struct {
-	mu    sync.Mutex // guards the fields below, and conn and left of each session
-	byID  map[string]*session
-	swept time.Time
+	lifetime time.Duration
+	dropped  func(messages int) // with sessions and by age, from their inboxes
+
+	mu     sync.Mutex // guards the fields below, and conn and left of each session
+	byID   map[string]*session
+	byUser map[string]map[*session]struct{} // but for strangers
+	timer  *time.Timer                      // nil while there are no sessions
+	closed bool
 }
 
-func newSessions() *sessions { return &sessions{byID: map[string]*session{}} }
+func newSessions(lifetime time.Duration, dropped func(int)) *sessions {
+	return &sessions{
+		lifetime: lifetime, dropped: dropped,
+		byID: map[string]*session{}, byUser: map[string]map[*session]struct{}{},
+	}
+}
 
 // open returns the session that a hello asks for, if its token is right and it
 // belongs to the same user, or a new one with its token. old is the connection
@@ -41,19 +56,66 @@ func newSessions() *sessions { return &sessions{byID: map[string]*session{}} }
 func (s *sessions) open(id, token, user string, c *conn) (opened *session, newToken string, old *conn, resumed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.sweep(time.Now())
-	known := s.byID[id]
-	hash := sha256.Sum256([]byte(token))
-	if known != nil && known.user == user && subtle.ConstantTimeCompare(known.token[:], hash[:]) == 1 {
+	if known := s.known(id, token); known != nil && known.user == user {
 		old, known.conn = known.conn, c
 		return known, token, old, true
 	}
 	newToken = rand.Text()
 	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c}
 	if len(s.byID) < maxSessions {
-		s.byID[opened.id] = opened
+		s.keep(opened)
 	}
 	return opened, newToken, nil, false
+}
+
+// known returns the session with an id and its token. The caller holds the lock.
+func (s *sessions) known(id, token string) *session {
+	x := s.byID[id]
+	hash := sha256.Sum256([]byte(token))
+	if x == nil || subtle.ConstantTimeCompare(x.token[:], hash[:]) != 1 {
+		return nil
+	}
+	return x
+}
+
+func (s *sessions) keep(x *session) {
+	s.byID[x.id] = x
+	if x.user != "" {
+		if s.byUser[x.user] == nil {
+			s.byUser[x.user] = map[*session]struct{}{}
+		}
+		s.byUser[x.user][x] = struct{}{}
+	}
+	if s.timer == nil && !s.closed {
+		s.timer = time.AfterFunc(sessionSweep, s.sweep)
+	}
+}
+
+// find returns a session and its connection, nil if it has none.
+func (s *sessions) find(id, token string) (*session, *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.known(id, token)
+	if x == nil {
+		return nil, nil
+	}
+	return x, x.conn
+}
+
+// each calls f for the session with an id, or for those of a user, and tells
+// how many there were.
+func (s *sessions) each(id, user string, f func(*session)) (n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if x := s.byID[id]; x != nil {
+		f(x)
+		return 1
+	}
+	for x := range s.byUser[user] {
+		f(x)
+		n++
+	}
+	return n
 }
 
 // leave notes that a connection of a session has ended.
@@ -65,15 +127,46 @@ func (s *sessions) leave(of *session, c *conn) {
 	}
 }
 
-// sweep forgets the sessions that nobody came back to, once a minute at most.
-func (s *sessions) sweep(now time.Time) {
-	if now.Sub(s.swept) < sessionSweep {
-		return
-	}
-	s.swept = now
+// sweep forgets the sessions that nobody came back to, and old messages in the
+// inboxes of the others.
+func (s *sessions) sweep() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := time.Now().Add(-s.lifetime)
 	for id, x := range s.byID {
-		if x.conn == nil && now.Sub(x.left) > sessionLifetime {
+		if x.conn == nil && !x.left.After(before) {
+			s.dropped(x.inbox.len())
 			delete(s.byID, id)
+			delete(s.byUser[x.user], x)
+			if len(s.byUser[x.user]) == 0 {
+				delete(s.byUser, x.user)
+			}
+			continue
+		}
+		if n := x.inbox.expire(before); n > 0 {
+			s.dropped(n)
+			if x.conn != nil {
+				x.conn.nudge() // it is told of the gap
+			}
 		}
 	}
+	if s.timer = nil; len(s.byID) > 0 && !s.closed {
+		s.timer = time.AfterFunc(sessionSweep, s.sweep)
+	}
+}
+
+// close ends the sweeping.
+func (s *sessions) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+func (s *sessions) len() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.byID)
 }

@@ -10,6 +10,9 @@ import (
 type Stats struct {
 	Connections       int           `json:"connections"`       // now
 	Topics            int           `json:"topics"`            // now
+	Sessions          int           `json:"sessions"`          // now, those without a connection included
+	Users             int           `json:"users"`             // now, see Hub.Present
+	HistoryBytes      int64         `json:"historyBytes"`      // now, of all topics
 	Accepted          uint64        `json:"accepted"`          // connections
 	Resumed           uint64        `json:"resumed"`           // connections that brought their session
 	Published         uint64        `json:"published"`         // messages, over all topics
@@ -18,6 +21,15 @@ type Stats struct {
 	Snapshots         uint64        `json:"snapshots"`         // made
 	SnapshotErrors    uint64        `json:"snapshotErrors"`    // attempts that failed
 	Gaps              uint64        `json:"gaps"`              // notices
+	HistoryReads      uint64        `json:"historyReads"`      // pages read back from durable histories
+	HistoryErrors     uint64        `json:"historyErrors"`     // attempts that failed
+	Sent              uint64        `json:"sent"`              // messages put into inboxes
+	InboxDropped      uint64        `json:"inboxDropped"`      // of those, gone before the client had them
+	Received          uint64        `json:"received"`          // messages from clients, handled
+	Repeated          uint64        `json:"repeated"`          // messages from clients that were handled before
+	HandlerErrors     uint64        `json:"handlerErrors"`     // of the handled, those that failed
+	Throttled         uint64        `json:"throttled"`         // frames that came too fast and were handled later
+	TurnedAway        uint64        `json:"turnedAway"`        // connections over a limit
 	HeartbeatFailures uint64        `json:"heartbeatFailures"` // connections given up as silent
 	RoundTrip         time.Duration `json:"roundTrip"`         // of heartbeats, a moving average, ns
 	LastHeartbeat     time.Time     `json:"lastHeartbeat"`     // answered
@@ -26,6 +38,9 @@ type Stats struct {
 type counts struct {
 	accepted, resumed, published, delivered, writes atomic.Uint64
 	snapshots, snapshotErrors, gaps, silent         atomic.Uint64
+	historyReads, historyErrors, sent, inboxDropped atomic.Uint64
+	received, repeated, handlerErrors               atomic.Uint64
+	throttled, turnedAway                           atomic.Uint64
 
 	mu        sync.Mutex // guards the fields below
 	roundTrip time.Duration
@@ -53,11 +68,18 @@ func (h *Hub) Stats() Stats {
 	h.mu.Lock()
 	connections, topics := len(h.conns), len(h.topics)
 	h.mu.Unlock()
+	h.presence.mu.Lock()
+	users := len(h.presence.users)
+	h.presence.mu.Unlock()
+	sessions := h.sessions.len()
 	h.counts.mu.Lock()
 	defer h.counts.mu.Unlock()
 	return Stats{
 		Connections:       connections,
 		Topics:            topics,
+		Sessions:          sessions,
+		Users:             users,
+		HistoryBytes:      h.held.Load(),
 		Accepted:          h.counts.accepted.Load(),
 		Resumed:           h.counts.resumed.Load(),
 		Published:         h.counts.published.Load(),
@@ -66,6 +88,15 @@ func (h *Hub) Stats() Stats {
 		Snapshots:         h.counts.snapshots.Load(),
 		SnapshotErrors:    h.counts.snapshotErrors.Load(),
 		Gaps:              h.counts.gaps.Load(),
+		HistoryReads:      h.counts.historyReads.Load(),
+		HistoryErrors:     h.counts.historyErrors.Load(),
+		Sent:              h.counts.sent.Load(),
+		InboxDropped:      h.counts.inboxDropped.Load(),
+		Received:          h.counts.received.Load(),
+		Repeated:          h.counts.repeated.Load(),
+		HandlerErrors:     h.counts.handlerErrors.Load(),
+		Throttled:         h.counts.throttled.Load(),
+		TurnedAway:        h.counts.turnedAway.Load(),
 		HeartbeatFailures: h.counts.silent.Load(),
 		RoundTrip:         h.counts.roundTrip,
 		LastHeartbeat:     h.counts.last,

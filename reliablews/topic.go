@@ -4,8 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"sync"
-	"time"
+	"sync/atomic"
 )
 
 // TopicOptions changes how a topic works. The zero value is good; Topic copies
@@ -17,12 +18,25 @@ type TopicOptions struct {
 	// wait at that time. Default: such subscribers are told of a gap.
 	Snapshot func(ctx context.Context) (Position, any, error)
 
-	// HistoryMessages is how many messages are kept for those who come back.
+	// History reads messages back from wherever they are durable: those after
+	// an offset and up to another, oldest first. It is asked for what is no
+	// longer held, in small pieces, once for all who wait; it may be left early.
+	// An error says that it does not reach back that far, or fails: those who
+	// wait get a snapshot or are told of a gap. Default: none.
+	History func(ctx context.Context, after, upTo uint64) iter.Seq2[HistoryMessage, error]
+
+	// HistoryMessages is how many messages are held for those who come back.
 	// Default: 1024.
 	HistoryMessages int
 
 	// HistoryBytes bounds the same in bytes. Default: 8 MiB.
 	HistoryBytes int
+}
+
+// HistoryMessage is a message that was published before.
+type HistoryMessage struct {
+	Offset uint64
+	Data   any // as it was given to Publish
 }
 
 // Topic is a stream of messages. Make one with [Hub.Topic]. Safe for
@@ -31,30 +45,25 @@ type Topic struct {
 	hub      *Hub
 	name     string
 	snapshot func(ctx context.Context) (Position, any, error)
+	history  func(ctx context.Context, after, upTo uint64) iter.Seq2[HistoryMessage, error]
+	held     atomic.Int64 // bytes in replay, as the hub counts them
 
-	mu      sync.Mutex // guards the fields below
-	epoch   string
-	at      uint64 // the offset reached, by a message or without
-	last    uint64 // the offset of the latest message
-	replay  replay
-	readers map[*subscription]struct{}
-	moved   chan struct{} // closed at the next move, nil while nobody waits
-	flight  *flight       // the snapshot being made, nil while none is
-	made    *flight       // the latest snapshot, nil once a message came after it
+	mu     sync.Mutex // guards the fields below
+	epoch  string
+	at     uint64 // the offset reached, by a message or without
+	last   uint64 // the offset of the latest message
+	replay replay
+	parked []*subscription // those that have everything
+	spare  []*subscription // room for the next list of them
+	news   bool            // a message came since they were woken
+	waking bool            // a goroutine is at it
+	moved  chan struct{}   // closed at the next move, nil while nobody waits
+	flight *flight         // the snapshot being made, nil while none is
+	made   *flight         // the latest snapshot, nil once a message came after it
+	past   past
 }
 
-// flight is one call of Snapshot, shared by those who wait for it.
-type flight struct {
-	done chan struct{}
-	at   uint64
-	wire []byte
-	err  error
-}
-
-const (
-	snapshotTimeout = 30 * time.Second
-	maxOffset       = 1<<53 - 1 // JavaScript reads larger numbers as others
-)
+const maxOffset = 1<<53 - 1 // JavaScript reads larger numbers as others
 
 // Position returns how far the topic is.
 func (t *Topic) Position() Position {
@@ -75,18 +84,45 @@ func (t *Topic) Publish(offset uint64, data any) error {
 	if len(encoded) > t.hub.opts.MaxMessageBytes {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrMessageTooLarge, len(encoded), t.hub.opts.MaxMessageBytes)
 	}
+	if err := t.append(offset, encoded); err != nil {
+		return err
+	}
+	t.hub.counts.published.Add(1)
+	t.hub.trim()
+	return nil
+}
+
+func (t *Topic) append(offset uint64, encoded []byte) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if offset <= t.at || offset > maxOffset {
 		return t.refuse(offset)
 	}
-	t.replay.add(offset, wireMessage(t.name, offset, t.last, encoded))
+	t.replay.add(offset, wireMessage(t.name, offset, t.last, encoded), t.hub.opts.Compression)
+	t.count()
 	t.last = offset
 	t.made = nil
 	t.move(offset)
 	t.wake()
-	t.hub.counts.published.Add(1)
 	return nil
+}
+
+// count tells the hub how many bytes the topic holds.
+func (t *Topic) count() {
+	t.hub.held.Add(int64(t.replay.bytes) - t.held.Swap(int64(t.replay.bytes)))
+}
+
+// shrink lets the oldest messages go, as many as have some bytes, but for the
+// newest. It tells whether there were any.
+func (t *Topic) shrink(bytes int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	some := len(t.replay.messages) > 1
+	for bytes > 0 && len(t.replay.messages) > 1 {
+		bytes -= t.replay.dropOldest()
+	}
+	t.count()
+	return some
 }
 
 // Advance moves the topic past offsets that have no message. Subscribers learn
@@ -113,6 +149,7 @@ func (t *Topic) Truncate(offset uint64) error {
 		return t.refuse(offset)
 	}
 	t.replay.drop(offset)
+	t.count()
 	t.last = offset
 	t.made = nil
 	t.move(offset)
@@ -124,13 +161,6 @@ func (t *Topic) refuse(offset uint64) error {
 	return fmt.Errorf("%w: %s is at %d, %d does not follow or is over 2^53-1", ErrOffset, t.name, t.at, offset)
 }
 
-// wake makes every reader look for what is new.
-func (t *Topic) wake() {
-	for s := range t.readers {
-		s.conn.nudge()
-	}
-}
-
 func (t *Topic) move(offset uint64) {
 	t.at = offset
 	if t.moved != nil {
@@ -139,27 +169,58 @@ func (t *Topic) move(offset uint64) {
 	}
 }
 
-// fill appends the messages after the cursor to b until it has limit bytes. It
-// returns the cursor after them; when that was all, how far the topic is, found
-// out under the same lock, or a heartbeat could be kept back for a message that
-// came in between; and lost when the cursor fell out of history.
-func (t *Topic) fill(b []byte, cursor uint64, limit int) (filled []byte, moved, at uint64, all, lost bool) {
+// pending appends frames after the subscription's cursor to pieces, up to limit
+// bytes, and moves the cursor. all says that there are no more: the
+// subscription is parked, and woken by the next message. lost says that the
+// cursor fell out of what is held.
+func (t *Topic) pending(pieces [][]byte, s *subscription, limit int, packs bool) (_ [][]byte, all, lost bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if cursor < t.replay.base {
-		return b, cursor, 0, false, true
-	}
-	sent := uint64(0)
-	for _, m := range t.replay.after(cursor) {
-		if len(b) > 0 && len(b)+len(m.wire) > limit {
-			break
+	var messages []held
+	for s.cursor < t.replay.base && len(messages) == 0 {
+		page := t.past.page(s.cursor)
+		if page == nil {
+			return pieces, false, true
 		}
-		b = append(b, m.wire...)
-		cursor = m.offset
-		sent++
+		if messages = after(page.messages, s.cursor); len(messages) == 0 {
+			// Nothing lies between, but the message after it will name an offset
+			// that the client must know by then.
+			s.cursor = page.to
+			pieces = append(pieces, wirePing(map[string]uint64{t.name: s.cursor}))
+		}
 	}
-	t.hub.counts.delivered.Add(sent)
-	return b, cursor, max(t.at, cursor), cursor >= t.last, false
+	if len(messages) == 0 {
+		if messages = t.replay.after(s.cursor); len(messages) == 0 {
+			t.park(s)
+			return pieces, true, false
+		}
+	}
+	some := run(messages, limit)
+	if packs {
+		for i := range some {
+			pieces = append(pieces, some[i].packed.frame(some[i].wire()))
+		}
+	} else {
+		pieces = append(pieces, together(some))
+	}
+	s.cursor = some[len(some)-1].offset
+	t.hub.counts.delivered.Add(uint64(len(some)))
+	if s.cursor < t.last {
+		return pieces, false, false
+	}
+	t.park(s)
+	return pieces, true, false
+}
+
+// reached returns how far the topic is for one that has read to the cursor: at
+// the topic's own offset if no message lies between.
+func (t *Topic) reached(cursor uint64) uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if cursor < t.last {
+		return cursor
+	}
+	return max(t.at, cursor)
 }
 
 // begin decides where a subscriber at a position starts: it is resumed at its
@@ -202,81 +263,6 @@ func (t *Topic) reach(ctx context.Context, offset uint64) bool {
 			return false
 		}
 	}
-}
-
-// takeSnapshot returns a snapshot as it goes over the wire and its offset. It
-// is made once for all who come while it is made or before the next message:
-// after a restart, or in a quiet hour, a whole hall shares one.
-func (t *Topic) takeSnapshot(ctx context.Context) (wire []byte, at uint64, err error) {
-	t.mu.Lock()
-	if f := t.made; f != nil {
-		t.mu.Unlock()
-		return f.wire, f.at, nil
-	}
-	f := t.flight
-	if f == nil {
-		f = &flight{done: make(chan struct{})}
-		t.flight = f
-		t.hub.running.Go(func() { t.fly(f) })
-	}
-	t.mu.Unlock()
-	select {
-	case <-f.done:
-		return f.wire, f.at, f.err
-	case <-ctx.Done():
-		return nil, 0, ctx.Err()
-	}
-}
-
-// fly makes the snapshot for all who wait. It belongs to none of them, so that
-// one who leaves does not end it for the others.
-func (t *Topic) fly(f *flight) {
-	ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
-	defer cancel()
-	defer func() {
-		t.mu.Lock()
-		t.flight = nil
-		if f.err == nil && f.at >= t.last {
-			t.made = f
-		}
-		t.mu.Unlock()
-		if f.err != nil {
-			t.hub.counts.snapshotErrors.Add(1)
-		}
-		close(f.done)
-	}()
-	p, data, err := t.snapshot(ctx)
-	if err != nil {
-		f.err = err
-		return
-	}
-	t.mu.Lock()
-	epoch := t.epoch
-	t.mu.Unlock()
-	if p.Epoch != epoch {
-		f.err = fmt.Errorf("reliablews: the snapshot of %s is of epoch %s, the topic of %s", t.name, p.Epoch, epoch)
-		return
-	}
-	encoded, err := json.Marshal(data)
-	if err != nil {
-		f.err = fmt.Errorf("reliablews: encode the snapshot of %s: %w", t.name, err)
-		return
-	}
-	f.at = p.Offset
-	f.wire = wireFrame(serverFrame{T: "snap", S: t.name, E: p.Epoch, O: p.Offset, D: encoded})
-	t.hub.counts.snapshots.Add(1)
-}
-
-func (t *Topic) join(s *subscription) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.readers[s] = struct{}{}
-}
-
-func (t *Topic) leave(s *subscription) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	delete(t.readers, s)
 }
 
 func validTopic(name string) bool {

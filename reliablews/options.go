@@ -1,0 +1,180 @@
+package reliablews
+
+import (
+	"log/slog"
+	"net/http"
+	"time"
+)
+
+// HubOptions changes how a hub works. The zero value is good; NewHub copies it.
+type HubOptions struct {
+	// Authorize says who a request is and which topics it may read. An error
+	// refuses the handshake with 401. It may return [ErrLater] when the
+	// credential is to come with the client's hello: it is called once more
+	// then, with that in the request's header as "Authorization: Bearer ...".
+	// Default: everyone may read every topic.
+	Authorize func(*http.Request) (Identity, error)
+
+	// Origins are those whose pages may connect besides the hub's own, such as
+	// "https://hall.example". Programs, which send no Origin, always may.
+	Origins []string
+
+	// CheckOrigin replaces the rule of Origins.
+	CheckOrigin func(*http.Request) bool
+
+	// Logger hears of snapshots, histories and handlers that fail. Default:
+	// silent.
+	Logger *slog.Logger
+
+	// HeartbeatInterval is how often each side says that it is there, and
+	// HeartbeatTimeout after how long a silent connection is given up.
+	// Defaults: 30 s and 45 s.
+	HeartbeatInterval time.Duration
+	HeartbeatTimeout  time.Duration
+
+	// HelloTimeout is how long a connection may take to say which topics it
+	// wants. Default: 10 s.
+	HelloTimeout time.Duration
+
+	// AheadTimeout is how long a client that has seen more than this hub, as
+	// after a restart, waits for the hub before it gets a snapshot. Default: 2 s.
+	AheadTimeout time.Duration
+
+	// PollTimeout is how long a poll, for clients without WebSockets, waits for
+	// something to tell. Default: 25 s, less than proxies wait.
+	PollTimeout time.Duration
+
+	// MaxConnections bounds the connections; more get 503. Default: 10,000.
+	MaxConnections int
+
+	// MaxPerAddress bounds those of one address; more get 429. A hall full of
+	// phones is one address. Default: 5,000.
+	MaxPerAddress int
+
+	// Address is what MaxPerAddress counts by, such as a header of a proxy that
+	// is trusted. Default: the address of the network connection.
+	Address func(*http.Request) string
+
+	// MaxFrameBytes bounds a frame from a client, packed and unpacked. Default:
+	// 64 KiB.
+	MaxFrameBytes int64
+
+	// MaxFrameRate is how many frames a second a client may send for long, and
+	// MaxFrameBurst how many at once. More are read later, none is lost; a
+	// negative rate is no bound. Defaults: 100 and 200.
+	MaxFrameRate  int
+	MaxFrameBurst int
+
+	// MaxMessageBytes bounds a published message, one for an inbox, and the
+	// answer of a handler. Default: 1 MiB.
+	MaxMessageBytes int
+
+	// HistoryBytes bounds the histories of all topics together: over it, the
+	// topic with the largest lets its oldest messages go. Default: 64 MiB.
+	HistoryBytes int
+
+	// SessionLifetime is how long a session outlives its connection, and a
+	// message waits in its inbox; both are looked for every minute. Default:
+	// 5 minutes.
+	SessionLifetime time.Duration
+
+	// MaxInbox bounds the messages that wait for one session, and MaxInboxBytes
+	// their bytes. Over it the oldest go, and the client is told. Defaults:
+	// 1,000 and 1 MiB.
+	MaxInbox      int
+	MaxInboxBytes int
+
+	// Window is how many messages a client may send before the first of them
+	// is answered. Default: 64.
+	Window int
+
+	// OnPresence hears when a user comes, and when the user's last session has
+	// been without a connection for PresenceGrace, so that a page that is
+	// loaded again does not flicker. Calls come one at a time and in order.
+	// Default: nobody hears.
+	OnPresence func(user string, here bool)
+
+	// PresenceGrace is the time before OnPresence is told that somebody is gone.
+	// Default: 5 s.
+	PresenceGrace time.Duration
+
+	// BatchDelay is how long a message may wait for others that then go out in
+	// the same write: less work for the server in storms of single messages,
+	// and that much more latency. Default: none, for what is published while
+	// earlier messages are written goes out together anyway.
+	BatchDelay time.Duration
+
+	// Compression offers permessage-deflate (RFC 7692) to clients. Each message
+	// is packed once for all, which costs time and holds it in memory twice.
+	// Default: off; short messages gain little.
+	Compression bool
+
+	// Backoff is told to clients: the first wait, the factor from one to the
+	// next, and the longest, before jitter. Defaults: 1 s, 2, 30 s.
+	BackoffStart  time.Duration
+	BackoffFactor float64
+	BackoffMax    time.Duration
+
+	// GoodbyeSpread is the time over which clients are told to come back at a
+	// shutdown, so that they do not all come at once. Default: 5 s.
+	GoodbyeSpread time.Duration
+}
+
+// Identity is who is at the other end of a connection.
+type Identity struct {
+	User   string   // "" for a stranger
+	Topics []string // the topics it may read; those it asks for besides are denied
+
+	// Login is what Kick finds a connection by, such as a login session. It
+	// never leaves the hub. Optional.
+	Login string
+
+	// Until is when the identity expires: the connection ends with the first
+	// heartbeat after it and is authorized anew. Default: never.
+	Until time.Time
+}
+
+func orDefault[T comparable](v *T, value T) {
+	var zero T
+	if *v == zero {
+		*v = value
+	}
+}
+
+func (o *HubOptions) withDefaults() HubOptions {
+	var c HubOptions
+	if o != nil {
+		c = *o
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.CheckOrigin == nil {
+		c.CheckOrigin = sameOriginOr(c.Origins)
+	}
+	if c.Address == nil {
+		c.Address = remoteHost
+	}
+	orDefault(&c.HeartbeatInterval, 30*time.Second)
+	orDefault(&c.HeartbeatTimeout, 45*time.Second)
+	orDefault(&c.HelloTimeout, 10*time.Second)
+	orDefault(&c.AheadTimeout, 2*time.Second)
+	orDefault(&c.PollTimeout, 25*time.Second)
+	orDefault(&c.MaxConnections, 10_000)
+	orDefault(&c.MaxPerAddress, 5_000)
+	orDefault(&c.MaxFrameBytes, 64<<10)
+	orDefault(&c.MaxFrameRate, 100)
+	orDefault(&c.MaxFrameBurst, 200)
+	orDefault(&c.MaxMessageBytes, 1<<20)
+	orDefault(&c.HistoryBytes, 64<<20)
+	orDefault(&c.SessionLifetime, 5*time.Minute)
+	orDefault(&c.MaxInbox, 1000)
+	orDefault(&c.MaxInboxBytes, 1<<20)
+	orDefault(&c.Window, 64)
+	orDefault(&c.PresenceGrace, 5*time.Second)
+	orDefault(&c.BackoffStart, time.Second)
+	orDefault(&c.BackoffFactor, 2)
+	orDefault(&c.BackoffMax, 30*time.Second)
+	orDefault(&c.GoodbyeSpread, 5*time.Second)
+	return c
+}

@@ -1,0 +1,72 @@
+package reliablews
+
+import "time"
+
+// Most subscriptions have everything most of the time. They are parked: a
+// message wakes those, and leaves alone the ones that are writing, for they
+// look again before they stop. Waking thousands takes a while, so Publish does
+// not wait for it.
+
+// park puts a subscription on the list of those that have everything, if it is
+// not there. The caller holds the lock.
+func (t *Topic) park(s *subscription) {
+	if s.parked.Load() {
+		return
+	}
+	s.parked.Store(true)
+	s.slot = len(t.parked)
+	t.parked = append(t.parked, s)
+}
+
+// leave takes a subscription off the list.
+func (t *Topic) leave(s *subscription) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !s.parked.Load() || s.slot < 0 {
+		return // the waker has it
+	}
+	end := len(t.parked) - 1
+	t.parked[s.slot] = t.parked[end]
+	t.parked[s.slot].slot = s.slot
+	t.parked[end] = nil
+	t.parked = t.parked[:end]
+}
+
+// wake makes those that are parked look for what is new. The caller holds the
+// lock.
+func (t *Topic) wake() {
+	t.news = true
+	if !t.waking && len(t.parked) > 0 {
+		t.waking = true
+		t.hub.running.Go(t.wakeAll)
+	}
+}
+
+func (t *Topic) wakeAll() {
+	if d := t.hub.opts.BatchDelay; d > 0 {
+		time.Sleep(d)
+	}
+	for {
+		t.mu.Lock()
+		list := t.parked
+		if len(list) == 0 || !t.news {
+			t.waking = false
+			t.mu.Unlock()
+			return
+		}
+		t.news = false
+		t.parked, t.spare = t.spare[:0], nil
+		for _, s := range list {
+			s.slot = -1
+		}
+		t.mu.Unlock()
+		for _, s := range list {
+			s.parked.Store(false)
+			s.conn.nudge()
+		}
+		clear(list) // those who leave are not held
+		t.mu.Lock()
+		t.spare = list
+		t.mu.Unlock()
+	}
+}

@@ -1,0 +1,164 @@
+package reliablews
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// past is what was read back from a topic's durable history: pages that are
+// shared by all who read there, and dropped when others are needed. The topic's
+// lock guards it.
+type past struct {
+	pages  []*page // newest last
+	bytes  int
+	wanted uint64        // the lowest offset that somebody waits to read on from
+	flight chan struct{} // closed when the page that is being read is there
+	err    error         // of the latest flight
+	idle   *time.Timer   // forgets pages that nobody reads any more
+}
+
+// page holds every message after one offset and up to another.
+type page struct {
+	from, to uint64
+	messages []held
+	bytes    int
+	used     time.Time
+}
+
+const (
+	pageBytes   = 256 << 10
+	pageTimeout = 30 * time.Second
+	pageIdle    = time.Minute
+)
+
+// page returns the one with what comes after an offset, nil if there is none.
+func (p *past) page(offset uint64) *page {
+	for _, page := range p.pages {
+		if page.from <= offset && offset < page.to {
+			page.used = time.Now()
+			return page
+		}
+	}
+	return nil
+}
+
+func (p *past) add(page *page, maxBytes int) {
+	page.used = time.Now()
+	p.pages = append(p.pages, page)
+	p.bytes += page.bytes
+	for len(p.pages) > 1 && p.bytes > maxBytes {
+		p.bytes -= p.pages[0].bytes
+		p.pages = slices.Delete(p.pages, 0, 1)
+	}
+}
+
+// forget drops the pages that nobody has read for a while.
+func (t *Topic) forget() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.past.pages = slices.DeleteFunc(t.past.pages, func(p *page) bool {
+		old := time.Since(p.used) >= pageIdle
+		if old {
+			t.past.bytes -= p.bytes
+		}
+		return old
+	})
+	if len(t.past.pages) > 0 {
+		t.past.idle.Reset(pageIdle)
+	} else {
+		t.past.idle = nil
+	}
+}
+
+// readBack makes sure that the messages after an offset can be sent, and tells
+// whether they can. One read serves all who wait; the next begins at the lowest
+// offset that is wanted.
+func (t *Topic) readBack(ctx context.Context, offset uint64) bool {
+	for {
+		t.mu.Lock()
+		if offset >= t.replay.base || t.past.page(offset) != nil {
+			t.mu.Unlock()
+			return true
+		}
+		flight := t.past.flight
+		if flight == nil {
+			t.past.flight = make(chan struct{})
+			from := offset
+			if t.past.wanted != 0 {
+				from = min(from, t.past.wanted-1)
+			}
+			t.past.wanted = 0
+			done, upTo := t.past.flight, t.replay.base
+			t.hub.running.Go(func() { t.read(from, upTo, done) })
+			flight = done
+		} else if t.past.wanted == 0 || offset+1 < t.past.wanted {
+			t.past.wanted = offset + 1 // by one, so that zero is nobody
+		}
+		t.mu.Unlock()
+		select {
+		case <-flight:
+		case <-ctx.Done():
+			return false
+		}
+		t.mu.Lock()
+		err := t.past.err
+		there := t.past.page(offset) != nil || offset >= t.replay.base
+		t.mu.Unlock()
+		if err != nil && !there {
+			return false
+		}
+	}
+}
+
+// read reads one page.
+func (t *Topic) read(from, upTo uint64, done chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), pageTimeout)
+	defer cancel()
+	page, err := t.readPage(ctx, from, upTo)
+	if err != nil {
+		t.hub.opts.Logger.Warn("the history could not be read; subscribers get a snapshot or a gap", "topic", t.name, "after", from, "error", err)
+		t.hub.counts.historyErrors.Add(1)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.past.err = err; err == nil {
+		t.past.add(page, t.replay.maxBytes)
+		if t.past.idle == nil {
+			t.past.idle = time.AfterFunc(pageIdle, t.forget)
+		}
+		t.hub.counts.historyReads.Add(1)
+	}
+	t.past.flight = nil
+	close(done)
+}
+
+func (t *Topic) readPage(ctx context.Context, from, upTo uint64) (*page, error) {
+	r := replay{maxMessages: t.replay.maxMessages, maxBytes: math.MaxInt, base: from}
+	previous, full := from, false
+	for m, err := range t.history(ctx, from, upTo) {
+		if err != nil {
+			return nil, err
+		}
+		if m.Offset <= previous || m.Offset > upTo {
+			return nil, fmt.Errorf("reliablews: History of %s gave offset %d behind %d, asked up to %d", t.name, m.Offset, previous, upTo)
+		}
+		encoded, err := json.Marshal(m.Data)
+		if err != nil {
+			return nil, fmt.Errorf("reliablews: encode a message of %s: %w", t.name, err)
+		}
+		r.add(m.Offset, wireMessage(t.name, m.Offset, previous, encoded), t.hub.opts.Compression)
+		previous = m.Offset
+		if full = r.bytes >= pageBytes || len(r.messages) >= r.maxMessages; full {
+			break
+		}
+	}
+	to := upTo
+	if full {
+		to = previous
+	}
+	return &page{from: from, to: to, messages: r.messages, bytes: r.bytes}, nil
+}

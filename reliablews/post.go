@@ -1,0 +1,229 @@
+package reliablews
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"sync"
+	"time"
+)
+
+// What goes without WebSockets: a stream or a poll begins with a hello in the
+// body and has its frames in the answer; a post brings a client's other frames.
+
+// servePost answers a request of a client without a WebSocket.
+func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Cache-Control", "no-store")
+	if !h.opts.CheckOrigin(r) {
+		http.Error(w, "Pages of that origin may not connect.", http.StatusForbidden)
+		return
+	}
+	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || kind != "application/json" {
+		http.Error(w, "A frame is application/json.", http.StatusUnsupportedMediaType)
+		return
+	}
+	identity, later, err := h.authorize(r)
+	if err != nil {
+		http.Error(w, "Not allowed.", http.StatusUnauthorized)
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxFrameBytes))
+	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
+		http.Error(w, "The frame is too large.", http.StatusRequestEntityTooLarge)
+		return
+	} else if err != nil {
+		http.Error(w, "The frame did not arrive whole.", http.StatusBadRequest)
+		return
+	}
+	f, err := decodeClientFrame(body)
+	switch {
+	case err == nil && f.T == "post":
+		user := ""
+		if identity != nil {
+			user = identity.User
+		}
+		h.takePost(w, r, &f, user, later)
+	case err == nil && f.T == "hello" && (f.Via == viaStream || f.Via == viaPoll):
+		h.serveHello(w, r, &f, identity, later)
+	default:
+		http.Error(w, "That is not a frame of "+Subprotocol+" for HTTP.", http.StatusBadRequest)
+	}
+}
+
+// serveHello serves a stream or a poll until it ends.
+func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame, identity *Identity, later bool) {
+	address := h.opts.Address(r)
+	if !h.admit(w, address) {
+		return
+	}
+	out := newExchange(w, h.opts.HeartbeatTimeout, f.Via == viaPoll)
+	c := h.newConn(out, identity, address)
+	if later {
+		c.request = r.Clone(r.Context())
+	}
+	c.begin()
+	defer c.end()
+	c.touch()
+	c.welcome(f)
+	var timeout <-chan time.Time
+	if out.poll {
+		timer := time.NewTimer(h.opts.PollTimeout)
+		defer timer.Stop()
+		timeout = timer.C
+	}
+	for {
+		select {
+		case <-c.ctx.Done():
+		case <-r.Context().Done():
+		case <-out.news:
+		case <-timeout:
+			c.heartbeat() // is what there is to tell
+			continue
+		}
+		break
+	}
+	out.answer()
+}
+
+// takePost handles a client's frames.
+func (h *Hub) takePost(w http.ResponseWriter, r *http.Request, f *clientFrame, user string, later bool) {
+	s, c := h.sessions.find(f.Session, f.Token)
+	if s == nil || !later && s.user != user {
+		http.Error(w, "There is no such session.", http.StatusGone)
+		return
+	}
+	if c != nil {
+		c.touch()
+	}
+	answers := []json.RawMessage{}
+	for _, raw := range f.Frames {
+		each, err := decodeClientFrame(raw)
+		if err != nil || each.T == "hello" || each.T == "post" {
+			http.Error(w, "That is not a frame of "+Subprotocol+" for a post.", http.StatusBadRequest)
+			return
+		}
+		if wait := s.pace.take(time.Now(), h.opts.MaxFrameRate, h.opts.MaxFrameBurst); wait > 0 {
+			h.counts.throttled.Add(1)
+			timer := time.NewTimer(wait)
+			select {
+			case <-timer.C:
+			case <-r.Context().Done():
+				timer.Stop()
+				return
+			}
+		}
+		answer, ok := h.handle(s, &each)
+		if !ok {
+			http.Error(w, "That message is older than the session remembers.", http.StatusBadRequest)
+			return
+		}
+		if answer != nil {
+			answers = append(answers, payload(answer))
+		}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(answers) // the client asks again when it does not arrive
+}
+
+// exchange carries frames in the answer to a request: as events while they
+// come, or, for a poll, as one list at the end.
+type exchange struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+	timeout time.Duration
+	poll    bool
+	news    chan struct{} // closed when a poll has something to tell
+	once    sync.Once
+
+	mu    sync.Mutex // guards w and the fields below
+	list  bytes.Buffer
+	ended bool // the handler has returned, or is about to
+}
+
+func newExchange(w http.ResponseWriter, timeout time.Duration, poll bool) *exchange {
+	e := &exchange{w: w, control: http.NewResponseController(w), timeout: timeout, poll: poll, news: make(chan struct{})}
+	if !poll {
+		w.Header().Set("Content-Type", "text/event-stream")
+		w.Header().Set("X-Accel-Buffering", "no") // what nginx needs to be told
+		e.control.SetReadDeadline(time.Time{})    // the server's bound is for requests; this one lasts
+	}
+	return e
+}
+
+func (e *exchange) packs() bool { return false }
+
+func (e *exchange) write(pieces [][]byte) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.ended {
+		return http.ErrHandlerTimeout
+	}
+	if e.poll {
+		e.append(pieces)
+		return nil
+	}
+	var b bytes.Buffer
+	for _, piece := range pieces {
+		for rest := piece; len(rest) > 0; {
+			var frame []byte
+			frame, rest = cutFrame(rest)
+			b.WriteString("data: ")
+			b.Write(frame)
+			b.WriteString("\n\n")
+		}
+	}
+	e.control.SetWriteDeadline(time.Now().Add(e.timeout))
+	if _, err := e.w.Write(b.Bytes()); err != nil {
+		return err
+	}
+	return e.control.Flush()
+}
+
+// append adds to what a poll is answered with. Anything but the welcome, which
+// is always first, is worth an answer at once.
+func (e *exchange) append(pieces [][]byte) {
+	for _, piece := range pieces {
+		for rest := piece; len(rest) > 0; {
+			var frame []byte
+			frame, rest = cutFrame(rest)
+			if e.list.Len() > 0 {
+				e.list.WriteByte(',')
+				e.once.Do(func() { close(e.news) })
+			}
+			e.list.Write(frame)
+		}
+	}
+}
+
+func (e *exchange) end(code int, reason string) {
+	b, err := json.Marshal(serverFrame{T: "close", Code: code, Reason: reason})
+	if err != nil {
+		panic(err) // a number and a string
+	}
+	e.write([][]byte{appendFrame(nil, finalText, b)}) // the client sees the end in any case
+}
+
+// abort ends a stream that somebody may be writing to.
+func (e *exchange) abort() {
+	if !e.poll {
+		e.control.SetWriteDeadline(time.Now())
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.ended = true
+}
+
+// answer ends a stream, and answers a poll. The network connection may be used
+// for other requests then, without the deadlines of this one.
+func (e *exchange) answer() {
+	e.abort()
+	e.control.SetWriteDeadline(time.Time{})
+	if !e.poll {
+		return
+	}
+	e.w.Header().Set("Content-Type", "application/json")
+	e.w.Write([]byte("[" + e.list.String() + "]\n"))
+}

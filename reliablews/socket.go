@@ -1,0 +1,194 @@
+package reliablews
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// carrier takes frames to a client.
+type carrier interface {
+	// write sends frames, one behind the other, as wireFrame makes them. After an
+	// error the connection is of no use.
+	write(frames [][]byte) error
+
+	// end says why the connection ends, behind everything written.
+	end(code int, reason string)
+
+	// abort ends the connection at once, from any goroutine.
+	abort()
+
+	// packs says that messages are to be written compressed.
+	packs() bool
+}
+
+// socket carries frames over a WebSocket.
+type socket struct {
+	ws       *websocket.Conn
+	line     *line
+	compress bool
+}
+
+// upgrade answers a handshake. Control frames, and nothing else, are written
+// by gorilla/websocket.
+func (h *Hub) upgrade(w http.ResponseWriter, r *http.Request) (*socket, error) {
+	hw := &hijackedWriter{ResponseWriter: w, timeout: h.opts.HeartbeatTimeout}
+	ws, err := h.upgrader.Upgrade(hw, r, nil)
+	if err != nil {
+		return nil, err
+	}
+	ws.SetReadLimit(h.opts.MaxFrameBytes)
+	return &socket{ws: ws, line: hw.line, compress: hw.line.deflate}, nil
+}
+
+// hijackedWriter gives gorilla/websocket a line in place of the connection.
+type hijackedWriter struct {
+	http.ResponseWriter
+	timeout time.Duration
+	line    *line
+}
+
+func (w *hijackedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	raw, buffered, err := http.NewResponseController(w.ResponseWriter).Hijack()
+	if err != nil {
+		return nil, nil, err
+	}
+	w.line = &line{Conn: raw, timeout: w.timeout}
+	return w.line, buffered, nil
+}
+
+// line is a network connection that several write to: the hub its batches, and
+// gorilla/websocket, from its reader, pongs and close frames. Each write is of
+// whole frames, and nothing follows a close frame (RFC 6455 §5.5.1).
+type line struct {
+	net.Conn
+	timeout time.Duration
+
+	mu     sync.Mutex // held while writing
+	until  time.Time  // the deadline that is set
+	closed bool       // a close frame is out
+
+	deflate bool // the handshake ended with compression agreed upon
+}
+
+const closeFrame = 0x88
+
+// copied is up to how many bytes are copied together for one write. Above it
+// several pieces are handed to the kernel as they are.
+const copied = 16 << 10
+
+var copies = sync.Pool{New: func() any { return new([copied]byte) }}
+
+func (l *line) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return 0, err
+	}
+	switch {
+	case len(b) > 0 && b[0] == closeFrame:
+		l.closed = true
+	case bytes.HasPrefix(b, []byte("HTTP/1.1 101 ")):
+		// gorilla/websocket does not tell; its answer does.
+		l.deflate = bytes.Contains(b, []byte("\r\nSec-WebSocket-Extensions: permessage-deflate"))
+	}
+	n, err := l.Conn.Write(b)
+	if err != nil {
+		l.Conn.Close() // part of a frame may be out: nothing more can follow
+	}
+	return n, err
+}
+
+// writeAll writes pieces of whole frames in one go.
+func (l *line) writeAll(pieces [][]byte) (err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.ready(); err != nil {
+		return err
+	}
+	total := 0
+	for _, p := range pieces {
+		total += len(p)
+	}
+	switch {
+	case len(pieces) == 1:
+		_, err = l.Conn.Write(pieces[0])
+	case total <= copied:
+		buffer := copies.Get().(*[copied]byte)
+		b := buffer[:0]
+		for _, p := range pieces {
+			b = append(b, p...)
+		}
+		_, err = l.Conn.Write(b)
+		copies.Put(buffer)
+	default:
+		buffers := net.Buffers(pieces)
+		_, err = buffers.WriteTo(l.Conn)
+	}
+	if err != nil {
+		l.Conn.Close() // part of a frame may be out
+	}
+	return err
+}
+
+func (l *line) ready() error {
+	if l.closed {
+		return net.ErrClosed
+	}
+	// Moving the deadline costs more than it is worth for each write: it is
+	// right to a second.
+	if now := time.Now(); l.until.Sub(now) < l.timeout-time.Second {
+		l.until = now.Add(l.timeout)
+		return l.Conn.SetWriteDeadline(l.until)
+	}
+	return nil
+}
+
+// SetWriteDeadline does nothing: gorilla/websocket would set one for its pong
+// that ends the batch which is being written.
+func (l *line) SetWriteDeadline(time.Time) error { return nil }
+
+func (s *socket) write(frames [][]byte) error { return s.line.writeAll(frames) }
+func (s *socket) abort()                      { s.line.Conn.Close() }
+func (s *socket) packs() bool                 { return s.compress }
+
+func (s *socket) end(code int, reason string) {
+	s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(lingering))
+	// The client answers, or not; the reader waits no longer than this.
+	s.line.SetReadDeadline(time.Now().Add(lingering))
+}
+
+var errTooLarge = errors.New("a frame is too large")
+
+// read returns the next text message; the bytes are good until the next call.
+// gorilla/websocket bounds what comes in, read what that unpacks to.
+func (s *socket) read(buffer []byte, limit int64) (kind int, data []byte, err error) {
+	kind, r, err := s.ws.NextReader()
+	if err != nil {
+		return 0, nil, err
+	}
+	data = buffer[:0]
+	for {
+		if int64(len(data)) > limit {
+			return 0, data, errTooLarge
+		}
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if err == io.EOF {
+			return kind, data, nil
+		}
+		if err != nil {
+			return 0, data, err
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package reliablews
+
+import (
+	"math"
+	"sync"
+	"time"
+)
+
+// nudge makes sure that somebody writes what there is: whoever is writing looks
+// again before it stops. It never waits.
+func (c *conn) nudge() {
+	c.mu.Lock()
+	idle := !c.writing && !c.ended && !c.closed
+	if idle {
+		c.writing = true
+	}
+	c.mu.Unlock()
+	if idle {
+		go c.write(math.MaxInt)
+	}
+}
+
+// batch is room for the pieces of one write.
+var batches = sync.Pool{New: func() any { return new([][]byte) }}
+
+// write sends what there is and then gives the writer's part back. When there
+// is more than so many batches of it, a goroutine takes over.
+func (c *conn) write(limit int) {
+	batch := batches.Get().(*[][]byte)
+	defer batches.Put(batch)
+	for n := 0; ; n++ {
+		if n > limit {
+			go c.write(math.MaxInt)
+			return
+		}
+		pieces, code, reason := c.collect((*batch)[:0])
+		if len(pieces) > 0 {
+			if cap(pieces) <= 1024 {
+				*batch = pieces
+			}
+			err := c.out.write(pieces)
+			clear(pieces) // what was sent is not held
+			if err != nil {
+				c.out.abort() // the reader ends
+				c.stop()
+				return
+			}
+			c.hub.counts.writes.Add(1)
+			continue
+		}
+		if code != 0 {
+			c.out.end(code, reason)
+			c.stop()
+		}
+		return
+	}
+}
+
+// stop gives the writer's part back for good.
+func (c *conn) stop() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.rest()
+	c.cancel()
+}
+
+// rest gives the writer's part back. The caller holds the lock.
+func (c *conn) rest() {
+	c.writing = false
+	if c.quiet != nil {
+		close(c.quiet)
+		c.quiet = nil
+	}
+}
+
+// collect appends what is ready to pieces. When there is nothing, there may be a
+// code to close with; else the writer's part is given back.
+func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	size := 0
+	for size < writeLimit && len(c.control) > 0 {
+		size += len(c.control[0])
+		pieces = append(pieces, c.control[0])
+		c.control[0] = nil
+		c.control = c.control[1:]
+	}
+	if c.room != nil {
+		close(c.room)
+		c.room = nil
+	}
+	if len(c.control) > 0 {
+		return pieces, 0, "" // what is behind may begin with it, as at a snapshot
+	}
+	c.control = nil
+	more := false
+	if c.inbox {
+		before, gaps := len(pieces), 0
+		pieces, c.read, gaps = c.session.inbox.pending(pieces, c.session.id, c.read, writeLimit)
+		more = len(pieces) > before
+		c.hub.counts.delivered.Add(uint64(len(pieces) - before - gaps))
+		c.hub.counts.gaps.Add(uint64(gaps))
+	}
+	for _, s := range c.subs {
+		// Before a heartbeat or a goodbye come messages that nobody was woken for
+		// yet.
+		if !s.ready || s.parked.Load() && !c.beat && c.bye == nil {
+			continue
+		}
+		var all, lost bool
+		if pieces, all, lost = s.topic.pending(pieces, s, writeLimit, c.out.packs()); lost {
+			// It has fallen out of what is held: a fresh start, at its own pace.
+			s.ready = false
+			from := &Position{s.topic.epoch, s.cursor}
+			c.joining.Go(func() { s.place(from, reasonSlow) })
+		}
+		more = more || !all && !lost
+	}
+	if !more {
+		if c.beat {
+			c.beat = false
+			pieces = append(pieces, c.ping())
+		}
+		if c.bye != nil {
+			pieces, c.bye = append(pieces, c.bye), nil
+		}
+	}
+	if len(pieces) > 0 {
+		return pieces, 0, ""
+	}
+	if c.code != 0 && !c.closed {
+		return nil, c.code, c.reason
+	}
+	c.rest()
+	return nil, 0, ""
+}
+
+// ping is a heartbeat. It tells the offsets that topics have reached without a
+// message, behind everything up to there. The caller holds the lock.
+func (c *conn) ping() []byte {
+	var reached map[string]uint64
+	for _, s := range c.subs {
+		if !s.ready {
+			continue
+		}
+		if at := s.topic.reached(s.cursor); at > s.cursor {
+			if reached == nil {
+				reached = map[string]uint64{}
+			}
+			reached[s.topic.name] = at
+			s.cursor = at
+		}
+	}
+	return wirePing(reached)
+}
+
+func wirePing(reached map[string]uint64) []byte {
+	return wireFrame(serverFrame{T: "ping", TS: time.Now().UnixMilli(), Pos: reached})
+}
