@@ -58,8 +58,8 @@ func (h *Hub) Handle(name string, f Handler) {
 // receive handles a message once and returns the answer, the same for a repeat.
 // ok is false for a message that no client may send.
 func (h *Hub) receive(s *session, f *clientFrame) (frame []byte, ok bool) {
-	s.handling.Lock() // a new connection waits for what an old one is at
-	defer s.handling.Unlock()
+	s.handling <- struct{}{} // a new connection waits for what an old one is at
+	defer func() { <-s.handling }()
 	frame, known, old := s.answers.repeated(f.C, f.N, h.opts.Window)
 	if old {
 		return nil, false

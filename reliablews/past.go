@@ -30,9 +30,10 @@ type page struct {
 }
 
 const (
-	pageBytes   = 256 << 10
-	pageTimeout = 30 * time.Second
-	pageIdle    = time.Minute
+	pageBytes    = 256 << 10
+	pageMessages = 1024
+	pageTimeout  = 30 * time.Second
+	pageIdle     = time.Minute
 )
 
 // page returns the one with what comes after an offset, nil if there is none.
@@ -137,7 +138,7 @@ func (t *Topic) read(from, upTo uint64, done chan struct{}) {
 }
 
 func (t *Topic) readPage(ctx context.Context, from, upTo uint64) (*page, error) {
-	r := replay{maxMessages: t.replay.maxMessages, maxBytes: math.MaxInt, base: from}
+	r := replay{maxMessages: math.MaxInt, maxBytes: math.MaxInt, base: from}
 	previous, full := from, false
 	for m, err := range t.history(ctx, from, upTo) {
 		if err != nil {
@@ -152,7 +153,7 @@ func (t *Topic) readPage(ctx context.Context, from, upTo uint64) (*page, error) 
 		}
 		r.add(m.Offset, wireMessage(t.name, m.Offset, previous, encoded), t.hub.opts.Compression)
 		previous = m.Offset
-		if full = r.bytes >= pageBytes || len(r.messages) >= r.maxMessages; full {
+		if full = r.bytes >= pageBytes || len(r.messages) >= pageMessages; full {
 			break
 		}
 	}

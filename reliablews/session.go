@@ -26,7 +26,7 @@ type session struct {
 
 	inbox    inbox
 	pace     pace
-	handling sync.Mutex // held while a message is handled
+	handling chan struct{} // has one value while a message is handled; a mutex would stand in synctest's way
 	answers  answers
 }
 
@@ -61,7 +61,7 @@ func (s *sessions) open(id, token, user string, c *conn) (opened *session, newTo
 		return known, token, old, true
 	}
 	newToken = rand.Text()
-	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c}
+	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, handling: make(chan struct{}, 1)}
 	if len(s.byID) < maxSessions {
 		s.keep(opened)
 	}
