@@ -1,0 +1,312 @@
+package reliablews
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// poster speaks without WebSockets.
+type poster struct {
+	t    testing.TB
+	http *http.Client
+}
+
+func (n *network) poster(t testing.TB) *poster {
+	transport := &http.Transport{DialContext: n.dial}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &poster{t, &http.Client{Transport: transport}}
+}
+
+func (p *poster) post(ctx context.Context, body string, header ...string) *http.Response {
+	p.t.Helper()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://memory/", strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := p.http.Do(r)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return resp
+}
+
+// list posts and returns the frames of the answer.
+func (p *poster) list(body string) (frames []serverFrame) {
+	p.t.Helper()
+	resp := p.post(p.t.Context(), body)
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode == http.StatusOK {
+		err = json.Unmarshal(b, &frames)
+	}
+	if err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
+		p.t.Fatalf("%s: %s, %v", resp.Status, b, err)
+	}
+	return frames
+}
+
+// eventStream reads the frames of a stream.
+type eventStream struct {
+	t    testing.TB
+	body io.ReadCloser
+	in   *bufio.Reader
+}
+
+func (p *poster) stream(body string) *eventStream {
+	p.t.Helper()
+	ctx, cancel := context.WithCancel(p.t.Context())
+	p.t.Cleanup(cancel)
+	resp := p.post(ctx, body)
+	if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || got != "text/event-stream" {
+		p.t.Fatalf("%s, %s", resp.Status, got)
+	}
+	return &eventStream{p.t, resp.Body, bufio.NewReader(resp.Body)}
+}
+
+// next returns the next frame, of type "" at the end.
+func (s *eventStream) next() (f serverFrame) {
+	s.t.Helper()
+	line, err := s.in.ReadBytes('\n')
+	if err != nil {
+		return f
+	}
+	data, found := bytes.CutPrefix(line, []byte("data: "))
+	empty, _ := s.in.ReadBytes('\n')
+	if !found || string(empty) != "\n" || json.Unmarshal(data, &f) != nil {
+		s.t.Fatalf("%q is no event", line)
+	}
+	return f
+}
+
+func (s *eventStream) want(kind string) serverFrame {
+	s.t.Helper()
+	f := s.next()
+	if f.T != kind {
+		s.t.Fatalf("got %+v, want a %s", f, kind)
+	}
+	return f
+}
+
+func TestAStreamCarriesTheSameFrames(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		h.Handle("say", func(_ context.Context, r *Request) (any, error) { return r.ID, nil })
+		topic := mustTopic(t, h, "feed", Position{"e1", 0}, nil)
+		mustPublish(t, topic, 1, 2, 3)
+		p := n.poster(t)
+		s := p.stream(`{"t":"hello","via":"stream","topics":{"feed":{"epoch":"e1","offset":1},"@":null}}`)
+		w := s.want("welcome")
+		if !w.Topics["feed"].Resumed || w.Token == "" {
+			t.Errorf("got %+v", w)
+		}
+		for _, want := range []uint64{2, 3} {
+			if f := s.want("msg"); f.O != want {
+				t.Errorf("got %+v, want %d", f, want)
+			}
+		}
+		mustPublish(t, topic, 7)
+		if f := s.want("msg"); f.O != 7 || f.P != 3 {
+			t.Errorf("got %+v", f)
+		}
+		mustSend(t, h, w.Session, "for you alone")
+		s.want("msg")
+
+		credentials := fmt.Sprintf(`"session":%q,"token":%q`, w.Session, w.Token)
+		post := `{"t":"post",` + credentials + `,"frames":[{"t":"send","c":"k","n":1,"m":"say"},{"t":"ping","ts":5},{"t":"ack","pos":{"@":1}}]}`
+		for range 2 { // the answer may be lost: a repeat gets it again
+			answers := p.list(post)
+			if len(answers) != 2 || answers[0].T != "done" || string(answers[0].D) != `"k.1"` || answers[1].T != "pong" || answers[1].TS != 5 {
+				t.Errorf("got %+v", answers)
+			}
+		}
+		if s := h.Stats(); s.Received != 1 || s.Repeated != 1 || s.Connections != 1 {
+			t.Errorf("got %+v", s)
+		}
+
+		// A WebSocket with the same session takes over.
+		c := n.connect(t)
+		again := c.ask(clientFrame{Session: w.Session, Token: w.Token, Topics: map[string]*Position{"feed": {"e1", 7}}})
+		if again.Session != w.Session {
+			t.Error("the session changed")
+		}
+		if f := s.want("close"); f.Code != CloseTakenOver {
+			t.Errorf("got %+v", f)
+		}
+		if f := s.next(); f.T != "" {
+			t.Errorf("behind the close came %+v", f)
+		}
+	})
+}
+
+func TestAStreamThatSaysNothingIsGivenUp(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		p := n.poster(t)
+		began := time.Now()
+		s := p.stream(`{"t":"hello","via":"stream"}`)
+		w := s.want("welcome")
+		ts := s.want("ping").TS
+		advance(5 * time.Second)
+		p.list(fmt.Sprintf(`{"t":"post","session":%q,"token":%q,"frames":[{"t":"pong","ts":%d}]}`, w.Session, w.Token, ts))
+		if got := h.Stats().RoundTrip; got != 5*time.Second {
+			t.Errorf("the round trip is %s", got)
+		}
+		for f := s.next(); f.T != "close"; f = s.next() {
+			if f.T != "ping" {
+				t.Fatalf("got %+v", f)
+			}
+		}
+		if got := time.Since(began); got != 35*time.Second+45*time.Second {
+			t.Errorf("it was given up after %s", got)
+		}
+		synctest.Wait()
+		if s := h.Stats(); s.Connections != 0 || s.HeartbeatFailures != 1 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+func TestAPollIsAnsweredWhenThereIsSomething(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		topic := mustTopic(t, h, "feed", Position{"e1", 0}, nil)
+		mustPublish(t, topic, 1)
+		p := n.poster(t)
+		at := func(offset uint64, w serverFrame) string {
+			return fmt.Sprintf(`{"t":"hello","via":"poll","session":%q,"token":%q,"topics":{"feed":{"epoch":"e1","offset":%d}}}`, w.Session, w.Token, offset)
+		}
+		began := time.Now()
+		frames := p.list(at(0, serverFrame{}))
+		if len(frames) != 2 || frames[0].T != "welcome" || frames[1].O != 1 {
+			t.Fatalf("got %+v", frames)
+		}
+		w := frames[0]
+		go func() {
+			advance(10 * time.Second)
+			mustPublish(t, topic, 2)
+		}()
+		if frames = p.list(at(1, w)); len(frames) != 2 || frames[1].O != 2 || frames[0].Session != w.Session {
+			t.Errorf("got %+v", frames)
+		}
+		if got := time.Since(began); got != 10*time.Second {
+			t.Errorf("the second poll was answered after %s", got)
+		}
+		if err := topic.Advance(9); err != nil {
+			t.Fatal(err)
+		}
+		if frames = p.list(at(2, w)); len(frames) != 2 || frames[1].T != "ping" || frames[1].Pos["feed"] != 9 {
+			t.Errorf("got %+v", frames)
+		}
+		if got := time.Since(began); got != 35*time.Second {
+			t.Errorf("the third poll was answered after %s", got)
+		}
+		// Asking again while one waits ends that one.
+		first := make(chan []serverFrame)
+		go func() { first <- p.list(at(9, w)) }()
+		synctest.Wait()
+		go func() { advance(time.Second); mustPublish(t, topic, 10) }()
+		if frames = p.list(at(9, w)); len(frames) != 2 || frames[1].O != 10 {
+			t.Errorf("got %+v", frames)
+		}
+		if frames = <-first; len(frames) != 2 || frames[1].T != "close" || frames[1].Code != CloseTakenOver {
+			t.Errorf("got %+v", frames)
+		}
+		synctest.Wait()
+		if s := h.Stats(); s.Connections != 0 || s.Sessions != 1 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+func TestPostsThatAreRefused(t *testing.T) {
+	o := &HubOptions{
+		MaxConnections: 1,
+		Origins:        []string{"https://hall.example"},
+		Authorize: func(r *http.Request) (Identity, error) {
+			if r.Header.Get("User") == "nobody" {
+				return Identity{}, http.ErrNoCookie
+			}
+			return Identity{User: r.Header.Get("User")}, nil
+		},
+	}
+	inBubble(t, o, func(t *testing.T, n *network, h *Hub) {
+		p := n.poster(t)
+		s := p.stream(`{"t":"hello","via":"stream"}`)
+		w := s.want("welcome")
+		post := func(frames string) string {
+			return fmt.Sprintf(`{"t":"post","session":%q,"token":%q,"frames":[%s]}`, w.Session, w.Token, frames)
+		}
+		for _, test := range []struct {
+			name   string
+			body   string
+			want   int
+			header []string
+		}{
+			{"a listed origin", post(""), 200, []string{"Origin", "https://hall.example"}},
+			{"another origin", post(""), 403, []string{"Origin", "https://else.example"}},
+			{"a form", post(""), 415, []string{"Content-Type", "text/plain"}},
+			{"nobody", post(""), 401, []string{"User", "nobody"}},
+			{"another user", post(""), 410, []string{"User", "ann"}},
+			{"a wrong token", fmt.Sprintf(`{"t":"post","session":%q,"token":"x"}`, w.Session), 410, nil},
+			{"no JSON", "x", 400, nil},
+			{"a hello of a WebSocket", `{"t":"hello"}`, 400, nil},
+			{"a hello in a post", post(`{"t":"hello"}`), 400, nil},
+			{"a post in a post", post(post("")), 400, nil},
+			{"no frame in a post", post(`7`), 400, nil},
+			{"large", post(strings.Repeat(" ", 64<<10)), 413, nil},
+			{"one too many", `{"t":"hello","via":"poll"}`, 503, nil},
+		} {
+			resp := p.post(t.Context(), test.body, test.header...)
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if resp.StatusCode != test.want {
+				t.Errorf("%s: %d, want %d", test.name, resp.StatusCode, test.want)
+			}
+		}
+		s.body.Close()
+		synctest.Wait()
+		if got := h.Stats().Connections; got != 0 {
+			t.Errorf("%d connections are left", got)
+		}
+		advance(time.Second) // net/http lingers after a request that was too large
+	})
+}
+
+func TestShutdownEndsStreamsAndPolls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, h := new(network), NewHub(nil)
+		stop := n.serve(h)
+		defer stop()
+		p := n.poster(t)
+		s := p.stream(`{"t":"hello","via":"stream"}`)
+		s.want("welcome")
+		polled := make(chan []serverFrame)
+		go func() { polled <- p.list(`{"t":"hello","via":"poll"}`) }()
+		synctest.Wait()
+		ended := make(chan error)
+		go func() { ended <- h.Shutdown(t.Context()) }()
+		if f := s.want("bye"); f.Delay < 1000 {
+			t.Errorf("got %+v", f)
+		}
+		if f := s.want("close"); f.Code != 1012 {
+			t.Errorf("got %+v", f)
+		}
+		if frames := <-polled; len(frames) != 3 || frames[1].T != "bye" || frames[2].T != "close" {
+			t.Errorf("got %+v", frames)
+		}
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		p.http.CloseIdleConnections()
+	})
+}
