@@ -172,101 +172,132 @@ func (c *conn) closing() bool {
 	return c.code != 0
 }
 
-// serve reads what a client sends on its WebSocket until the connection ends.
-func (c *conn) serve(s *socket) {
-	defer c.end()
+// greet reads the hello on a WebSocket, and tells whether serve is to follow.
+// What that needs, above all a large stack, is let go of before the connection
+// becomes one of thousands that have nothing to do.
+func (c *conn) greet(s *socket) bool {
 	// A close that the other side begins is answered behind what is queued.
 	s.ws.SetCloseHandler(func(int, string) error {
 		c.close(websocket.CloseNormalClosure, "")
 		return nil
 	})
-	timeout := c.hub.opts.HelloTimeout
-	for {
-		s.line.SetReadDeadline(time.Now().Add(timeout))
-		if c.closing() {
-			s.drain()
-			return
-		}
-		again, err := c.next(s)
-		if err != nil {
-			c.lost(s, err)
-			return
-		}
-		if !again {
-			s.drain()
-			return
-		}
-		timeout = c.hub.opts.HeartbeatTimeout
+	s.line.SetReadDeadline(time.Now().Add(c.hub.opts.HelloTimeout))
+	if c.closing() {
+		c.drain(s)
+		return false
 	}
+	return c.next(s)
+}
+
+// serve reads what a client sends on its WebSocket until the connection ends.
+func (c *conn) serve(s *socket) {
+	for {
+		s.line.SetReadDeadline(time.Now().Add(c.hub.opts.HeartbeatTimeout))
+		if c.closing() {
+			c.drain(s)
+			break
+		}
+		if !c.next(s) {
+			break
+		}
+	}
+	c.end()
 }
 
 var frames = sync.Pool{New: func() any { b := make([]byte, 512); return &b }}
 
-// next reads and handles one frame. again is false when that ends the
-// connection, with a code that is on its way.
-func (c *conn) next(s *socket) (again bool, err error) {
-	buffer := frames.Get().(*[]byte)
-	kind, data, err := s.read(*buffer, c.hub.opts.MaxFrameBytes)
-	defer func() {
-		if cap(data) <= copied { // one large frame does not hold memory for ever
-			*buffer = data
-		}
-		frames.Put(buffer)
-	}()
-	if errors.Is(err, errTooLarge) {
-		c.close(websocket.CloseMessageTooBig, "too big")
-		return false, nil
-	}
+// next reads and handles one frame. It returns false when the connection has
+// ended, or is of no use any more and what is to be said about it is said.
+func (c *conn) next(s *socket) bool {
+	kind, r, err := s.next()
 	if err != nil {
-		return false, err
+		c.lost(s, err)
+		return false
+	}
+	buffer := frames.Get().(*[]byte) // not before there is something to read
+	data, err := readAll(r, *buffer, c.hub.opts.MaxFrameBytes)
+	if err == nil {
+		err = c.takeFrame(kind, data)
+	}
+	if cap(data) <= copied { // one large frame does not hold memory for ever
+		*buffer = data
+	}
+	frames.Put(buffer)
+	var refused *refusal
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &refused):
+		c.close(refused.code, refused.reason)
+		c.drain(s)
+	default:
+		c.lost(s, err)
+	}
+	return false
+}
+
+// refusal is a close code for a client that did what none may.
+type refusal struct {
+	code   int
+	reason string
+}
+
+func (r *refusal) Error() string { return r.reason }
+
+var (
+	errTooLarge   = &refusal{websocket.CloseMessageTooBig, "too big"}
+	errProtocol   = &refusal{CloseProtocol, "protocol"}
+	errNotAllowed = &refusal{CloseUnauthorized, "unauthorized"}
+)
+
+// takeFrame handles a frame.
+func (c *conn) takeFrame(kind int, data []byte) error {
+	if ts, ok := plainPong(data); ok && c.session != nil {
+		// Most of what an idle connection says. To decode it as JSON would cost
+		// a larger stack for each.
+		c.hub.counts.heartbeat(time.Since(time.UnixMilli(ts)))
+		return nil
 	}
 	f, err := clientFrame{}, errFrame
 	if kind == websocket.TextMessage {
 		f, err = decodeClientFrame(data)
 	}
-	if err == nil && (f.T == "hello") != (c.session == nil) {
-		err = errFrame // one hello, and before everything else
-	}
-	if err != nil {
-		c.close(CloseProtocol, "protocol")
-		return false, nil
+	if err != nil || (f.T == "hello") != (c.session == nil) { // one hello, and before everything else
+		return errProtocol
 	}
 	if c.session == nil {
-		return c.welcome(&f), nil
+		return c.welcome(&f)
 	}
-	if wait := c.session.pace.take(time.Now(), c.hub.opts.MaxFrameRate, c.hub.opts.MaxFrameBurst); wait > 0 && !c.pause(wait) {
-		return false, nil
+	if wait := c.session.pace.take(time.Now(), c.hub.opts.MaxFrameRate, c.hub.opts.MaxFrameBurst); wait > 0 {
+		if err := c.pause(wait); err != nil {
+			return err
+		}
 	}
-	answer, ok := c.handle(&f)
+	answer, ok := c.hub.handle(c.session, &f)
 	if !ok {
-		c.close(CloseProtocol, "protocol")
-		return false, nil
+		return errProtocol
 	}
 	if answer != nil {
 		c.answer(answer)
 	}
-	return c.flushed(), nil
+	return c.flushed()
 }
 
 // pause waits before the next frame of a client that sends too fast.
-func (c *conn) pause(wait time.Duration) bool {
+func (c *conn) pause(wait time.Duration) error {
 	c.hub.counts.throttled.Add(1)
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
-		return true
+		return nil
 	case <-c.ctx.Done():
-		return false
+		return c.ctx.Err()
 	}
 }
 
 // handle does what a frame behind the hello asks for, and returns the answer.
 // ok is false for a frame that no client may send.
-func (c *conn) handle(f *clientFrame) (answer []byte, ok bool) {
-	return c.hub.handle(c.session, f)
-}
-
 func (h *Hub) handle(s *session, f *clientFrame) (answer []byte, ok bool) {
 	if n := f.Pos[inboxTopic]; n > 0 {
 		s.inbox.acknowledge(n)
@@ -287,24 +318,20 @@ func (h *Hub) handle(s *session, f *clientFrame) (answer []byte, ok bool) {
 func (c *conn) answer(frame []byte) {
 	c.mu.Lock()
 	c.control = append(c.control, frame)
-	mine := !c.writing && !c.ended
-	if mine {
-		c.writing = true
-	}
 	c.mu.Unlock()
-	if mine {
-		c.write(1)
+	if c.take() {
+		c.write(2)
 	}
 }
 
 // flushed waits while more answers are queued than a client can have use for,
 // so that one that writes and never reads cannot fill memory.
-func (c *conn) flushed() bool {
+func (c *conn) flushed() error {
 	for {
 		c.mu.Lock()
 		if len(c.control) < maxControl {
 			c.mu.Unlock()
-			return true
+			return nil
 		}
 		room := make(chan struct{})
 		c.room = room
@@ -312,7 +339,7 @@ func (c *conn) flushed() bool {
 		select {
 		case <-room:
 		case <-c.ctx.Done():
-			return false
+			return c.ctx.Err()
 		}
 	}
 }
@@ -343,29 +370,28 @@ func (c *conn) lost(s *socket, err error) {
 	}
 }
 
-// drain reads on until the client has seen the close frame, for a moment: to
-// close a connection with unread input would reset it, and the reason would be
-// lost.
-func (s *socket) drain() {
+// drain reads on, once the close frame is out, until the client has seen it, for
+// a moment: to close a connection with unread input would reset it, and the
+// reason would be lost.
+func (c *conn) drain(s *socket) {
+	<-c.ctx.Done()
 	s.line.SetReadDeadline(time.Now().Add(lingering))
 	for {
-		if _, _, err := s.ws.ReadMessage(); err != nil {
+		if _, _, err := s.next(); err != nil {
 			return
 		}
 	}
 }
 
-// welcome answers the hello and starts the subscriptions. It returns false when
-// the client may not connect; the code is on its way then.
-func (c *conn) welcome(f *clientFrame) bool {
+// welcome answers the hello and starts the subscriptions.
+func (c *conn) welcome(f *clientFrame) error {
 	if c.request != nil {
 		r := c.request
 		c.request = nil
 		r.Header.Set("Authorization", "Bearer "+f.Auth)
 		identity, err := c.hub.opts.Authorize(r)
 		if err != nil || f.Auth == "" {
-			c.close(CloseUnauthorized, "unauthorized")
-			return false
+			return errNotAllowed
 		}
 		c.identity = &identity
 	}
@@ -443,5 +469,5 @@ func (c *conn) welcome(f *clientFrame) bool {
 			c.joining.Go(func() { s.sub.place(s.at, s.state.Reason) })
 		}
 	}
-	return true
+	return nil
 }

@@ -1,6 +1,7 @@
 package reliablews
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -154,4 +155,20 @@ func decodeServerFrame(b []byte) (f serverFrame, err error) {
 		return f, fmt.Errorf("%w: no type", errFrame)
 	}
 	return f, nil
+}
+
+// plainPong reads a pong with nothing but the time, as clients write it.
+func plainPong(b []byte) (ts int64, ok bool) {
+	digits, found := bytes.CutPrefix(b, []byte(`{"t":"pong","ts":`))
+	digits, ended := bytes.CutSuffix(digits, []byte("}"))
+	if !found || !ended || len(digits) == 0 || len(digits) > 15 {
+		return 0, false
+	}
+	for _, d := range digits {
+		if d < '0' || d > '9' {
+			return 0, false
+		}
+		ts = 10*ts + int64(d-'0')
+	}
+	return ts, true
 }

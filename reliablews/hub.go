@@ -53,7 +53,7 @@ func NewHub(o *HubOptions) *Hub {
 	h.handlers.Store(&map[string]Handler{})
 	h.upgrader = websocket.Upgrader{
 		HandshakeTimeout:  10 * time.Second,
-		ReadBufferSize:    512,
+		ReadBufferSize:    256,
 		WriteBufferPool:   new(sync.Pool), // control frames only: messages go past it
 		Subprotocols:      []string{Subprotocol},
 		CheckOrigin:       h.opts.CheckOrigin,
@@ -102,8 +102,8 @@ func (h *Hub) topic(name string) *Topic {
 	return h.topics[name]
 }
 
-// ServeHTTP takes a connection. A WebSocket is served on after it has returned;
-// what goes without one, as PROTOCOL.md says, is served until it returns.
+// ServeHTTP takes a connection. A WebSocket is served on after it has returned,
+// which is when the client has said hello; what goes without one, as PROTOCOL.md says, is served until it returns.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodPost {
 		h.servePost(w, r)
@@ -132,6 +132,10 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.request = r.Clone(context.WithoutCancel(r.Context()))
 	}
 	c.begin()
+	if !c.greet(s) {
+		c.end()
+		return
+	}
 	go c.serve(s) // not here: the request and its buffers would be held as long
 }
 

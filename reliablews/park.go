@@ -1,6 +1,10 @@
 package reliablews
 
-import "time"
+import (
+	"runtime"
+	"sync"
+	"time"
+)
 
 // Most subscriptions have everything most of the time. They are parked: a
 // message wakes those, and leaves alone the ones that are writing, for they
@@ -60,13 +64,31 @@ func (t *Topic) wakeAll() {
 			s.slot = -1
 		}
 		t.mu.Unlock()
-		for _, s := range list {
-			s.parked.Store(false)
-			s.conn.nudge()
-		}
+		pushAll(list)
 		clear(list) // those who leave are not held
 		t.mu.Lock()
 		t.spare = list
 		t.mu.Unlock()
+	}
+}
+
+// pushAll writes to many connections, on every core.
+func pushAll(list []*subscription) {
+	const enough = 64 // for another goroutine to be worth it
+	var others sync.WaitGroup
+	share := max(enough, (len(list)+runtime.GOMAXPROCS(0)-1)/runtime.GOMAXPROCS(0))
+	for len(list) > share {
+		part := list[:share]
+		list = list[share:]
+		others.Go(func() { pushEach(part) })
+	}
+	pushEach(list)
+	others.Wait()
+}
+
+func pushEach(list []*subscription) {
+	for _, s := range list {
+		s.parked.Store(false)
+		s.conn.push()
 	}
 }

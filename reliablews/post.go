@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -67,7 +68,9 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 	c.begin()
 	defer c.end()
 	c.touch()
-	c.welcome(f)
+	if c.welcome(f) != nil {
+		c.close(CloseUnauthorized, "unauthorized")
+	}
 	var timeout <-chan time.Time
 	if out.poll {
 		timer := time.NewTimer(h.opts.PollTimeout)
@@ -154,6 +157,10 @@ func newExchange(w http.ResponseWriter, timeout time.Duration, poll bool) *excha
 }
 
 func (e *exchange) packs() bool { return false }
+
+// A try leaves everything to finish: an answer is written by net/http.
+func (e *exchange) try(pieces [][]byte) ([]byte, error) { return slices.Concat(pieces...), nil }
+func (e *exchange) finish(rest []byte) error            { return e.write([][]byte{rest}) }
 
 func (e *exchange) write(pieces [][]byte) error {
 	e.mu.Lock()

@@ -3,11 +3,12 @@ package reliablews
 import (
 	"bufio"
 	"bytes"
-	"errors"
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -18,6 +19,13 @@ type carrier interface {
 	// write sends frames, one behind the other, as wireFrame makes them. After an
 	// error the connection is of no use.
 	write(frames [][]byte) error
+
+	// try is write as far as it goes without waiting. With a rest that is not
+	// nil, finish must follow.
+	try(frames [][]byte) (rest []byte, err error)
+
+	// finish writes the rest of a try.
+	finish(rest []byte) error
 
 	// end says why the connection ends, behind everything written.
 	end(code int, reason string)
@@ -61,6 +69,9 @@ func (w *hijackedWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, err
 	}
 	w.line = &line{Conn: raw, timeout: w.timeout}
+	if tcp, ok := raw.(*net.TCPConn); ok { // what lies over TLS cannot be tried
+		w.line.direct, _ = tcp.SyscallConn()
+	}
 	return w.line, buffered, nil
 }
 
@@ -75,7 +86,8 @@ type line struct {
 	until  time.Time  // the deadline that is set
 	closed bool       // a close frame is out
 
-	deflate bool // the handshake ended with compression agreed upon
+	direct  syscall.RawConn // nil when every write may wait
+	deflate bool            // the handshake ended with compression agreed upon
 }
 
 const closeFrame = 0x88
@@ -138,6 +150,44 @@ func (l *line) writeAll(pieces [][]byte) (err error) {
 	return err
 }
 
+// try writes pieces of whole frames as far as the network takes them at once.
+// The lock is held until finish when there is a rest: nothing may come between.
+func (l *line) try(pieces [][]byte) (rest []byte, err error) {
+	l.mu.Lock()
+	if err := l.ready(); err != nil {
+		l.mu.Unlock()
+		return nil, err
+	}
+	all := pieces[0]
+	if len(pieces) > 1 {
+		all = slices.Concat(pieces...)
+	}
+	if l.direct == nil {
+		return all, nil
+	}
+	var n int
+	if direct := l.direct.Write(func(fd uintptr) bool { n, err = writeNow(fd, all); return true }); direct != nil {
+		err = direct
+	}
+	if err == nil && n < len(all) {
+		return all[n:], nil
+	}
+	if err != nil {
+		l.Conn.Close() // part of a frame may be out
+	}
+	l.mu.Unlock()
+	return nil, err
+}
+
+func (l *line) finish(rest []byte) error {
+	defer l.mu.Unlock()
+	_, err := l.Conn.Write(rest)
+	if err != nil {
+		l.Conn.Close()
+	}
+	return err
+}
+
 func (l *line) ready() error {
 	if l.closed {
 		return net.ErrClosed
@@ -155,9 +205,11 @@ func (l *line) ready() error {
 // that ends the batch which is being written.
 func (l *line) SetWriteDeadline(time.Time) error { return nil }
 
-func (s *socket) write(frames [][]byte) error { return s.line.writeAll(frames) }
-func (s *socket) abort()                      { s.line.Conn.Close() }
-func (s *socket) packs() bool                 { return s.compress }
+func (s *socket) write(frames [][]byte) error         { return s.line.writeAll(frames) }
+func (s *socket) try(frames [][]byte) ([]byte, error) { return s.line.try(frames) }
+func (s *socket) finish(rest []byte) error            { return s.line.finish(rest) }
+func (s *socket) abort()                              { s.line.Conn.Close() }
+func (s *socket) packs() bool                         { return s.compress }
 
 func (s *socket) end(code int, reason string) {
 	s.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason), time.Now().Add(lingering))
@@ -165,19 +217,16 @@ func (s *socket) end(code int, reason string) {
 	s.line.SetReadDeadline(time.Now().Add(lingering))
 }
 
-var errTooLarge = errors.New("a frame is too large")
+// next waits for the next message.
+func (s *socket) next() (kind int, r io.Reader, err error) { return s.ws.NextReader() }
 
-// read returns the next text message; the bytes are good until the next call.
-// gorilla/websocket bounds what comes in, read what that unpacks to.
-func (s *socket) read(buffer []byte, limit int64) (kind int, data []byte, err error) {
-	kind, r, err := s.ws.NextReader()
-	if err != nil {
-		return 0, nil, err
-	}
+// readAll reads a message into a buffer. gorilla/websocket bounds what comes in,
+// readAll what that unpacks to.
+func readAll(r io.Reader, buffer []byte, limit int64) (data []byte, err error) {
 	data = buffer[:0]
 	for {
 		if int64(len(data)) > limit {
-			return 0, data, errTooLarge
+			return data, errTooLarge
 		}
 		if len(data) == cap(data) {
 			data = append(data, 0)[:len(data)]
@@ -185,10 +234,10 @@ func (s *socket) read(buffer []byte, limit int64) (kind int, data []byte, err er
 		n, err := r.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		if err == io.EOF {
-			return kind, data, nil
+			return data, nil
 		}
 		if err != nil {
-			return 0, data, err
+			return data, err
 		}
 	}
 }

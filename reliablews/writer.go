@@ -6,54 +6,103 @@ import (
 	"time"
 )
 
+// take gives the caller the writer's part, if nobody has it.
+func (c *conn) take() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.writing || c.ended || c.closed {
+		return false
+	}
+	c.writing = true
+	return true
+}
+
 // nudge makes sure that somebody writes what there is: whoever is writing looks
 // again before it stops. It never waits.
 func (c *conn) nudge() {
-	c.mu.Lock()
-	idle := !c.writing && !c.ended && !c.closed
-	if idle {
-		c.writing = true
-	}
-	c.mu.Unlock()
-	if idle {
+	if c.take() {
 		go c.write(math.MaxInt)
 	}
 }
 
-// batch is room for the pieces of one write.
+// push is nudge that writes right here what the network takes at once. For one
+// of thousands of subscribers that is cheaper than a goroutine.
+func (c *conn) push() {
+	if !c.take() {
+		return
+	}
+	batch := batches.Get().(*[][]byte)
+	defer batches.Put(batch)
+	for range 2 { // the second time there is nothing, most often
+		pieces, code, _ := c.collect((*batch)[:0])
+		if len(pieces) == 0 {
+			if code != 0 {
+				go c.write(math.MaxInt)
+			}
+			return
+		}
+		rest, err := c.out.try(pieces)
+		c.keep(batch, pieces)
+		if rest != nil {
+			go c.finish(rest)
+			return
+		}
+		if !c.wrote(err) {
+			return
+		}
+	}
+	go c.write(math.MaxInt)
+}
+
+func (c *conn) finish(rest []byte) {
+	if c.wrote(c.out.finish(rest)) {
+		c.write(math.MaxInt)
+	}
+}
+
+// wrote notes a write, and gives the writer's part back for good after an error.
+func (c *conn) wrote(err error) bool {
+	if err != nil {
+		c.out.abort() // the reader ends
+		c.stop()
+		return false
+	}
+	c.hub.counts.writes.Add(1)
+	return true
+}
+
+// batches are room for the pieces of a write.
 var batches = sync.Pool{New: func() any { return new([][]byte) }}
 
+// keep keeps the room, and lets go of what was in it.
+func (c *conn) keep(batch *[][]byte, pieces [][]byte) {
+	clear(pieces)
+	if cap(pieces) <= 1024 {
+		*batch = pieces
+	}
+}
+
 // write sends what there is and then gives the writer's part back. When there
-// is more than so many batches of it, a goroutine takes over.
+// are more batches of it than the limit, a goroutine takes over.
 func (c *conn) write(limit int) {
 	batch := batches.Get().(*[][]byte)
 	defer batches.Put(batch)
-	for n := 0; ; n++ {
-		if n > limit {
-			go c.write(math.MaxInt)
+	for range limit {
+		pieces, code, reason := c.collect((*batch)[:0])
+		if len(pieces) == 0 {
+			if code != 0 {
+				c.out.end(code, reason)
+				c.stop()
+			}
 			return
 		}
-		pieces, code, reason := c.collect((*batch)[:0])
-		if len(pieces) > 0 {
-			if cap(pieces) <= 1024 {
-				*batch = pieces
-			}
-			err := c.out.write(pieces)
-			clear(pieces) // what was sent is not held
-			if err != nil {
-				c.out.abort() // the reader ends
-				c.stop()
-				return
-			}
-			c.hub.counts.writes.Add(1)
-			continue
+		err := c.out.write(pieces)
+		c.keep(batch, pieces)
+		if !c.wrote(err) {
+			return
 		}
-		if code != 0 {
-			c.out.end(code, reason)
-			c.stop()
-		}
-		return
 	}
+	go c.write(math.MaxInt)
 }
 
 // stop gives the writer's part back for good.
