@@ -4,59 +4,31 @@ import { describe, test } from "node:test";
 
 import { Client } from "./reliablews.js";
 import { browser, tabStorage } from "./testing/browser.mjs";
+import { anyName, ask, at, client, live, msg, welcome } from "./testing/client.mjs";
+import { settle } from "./testing/fetch.mjs";
 
 const vectors = (name) => JSON.parse(readFileSync(new URL(`../testdata/frames/${name}`, import.meta.url), "utf8"));
 
-const at = (offset, epoch = "e1") => ({ epoch, offset });
-const msg = (o, p) => ({ t: "msg", s: "feed", o, p, d: o });
-const welcome = (more = {}) => ({
-  t: "welcome",
-  session: "S1",
-  token: "secret",
-  topics: { feed: { ...at(5), resumed: true } },
-  heartbeat: 30000,
-  timeout: 45000,
-  ...more,
-});
-
-// client makes one that was started, and writes down what it says in the form
-// of the vectors.
-function client(b, options = {}) {
-  const c = new Client("http://hall.test/ws", { topics: { feed: at(5) }, WebSocket: b.WebSocket, ...options });
-  const heard = [];
-  const place = (p) => `${p.epoch}/${p.offset}`;
-  for (const type of ["message", "snapshot"]) {
-    c.addEventListener(type, ({ detail: d }) =>
-      heard.push(`${type} ${d.topic} ${place(d.position)} ${JSON.stringify(d.data)}`),
-    );
-  }
-  c.addEventListener("gap", ({ detail: d }) => heard.push(`gap ${d.topic} ${d.from} ${place(d.position)} ${d.reason}`));
-  c.start();
-  return { c, heard };
-}
-
-// live makes one that has its welcome.
-function live(b, options) {
-  const made = client(b, options);
-  b.socket.open();
-  b.socket.receive(welcome());
-  assert.equal(made.c.state.status, "live");
-  return made;
-}
-
 describe("the vectors", () => {
   for (const v of vectors("sequences.json")) {
-    test(v.name, (t) => {
+    test(v.name, async (t) => {
       const b = browser(t);
       const { c, heard } = client(b, { topics: v.topics });
+      const answers = [];
+      (v.asks ?? []).forEach((asked, i) => ask(c, answers, i + 1, ...asked));
       b.socket.open();
       const [socket] = b.sockets;
       assert.deepEqual(socket.frames[0], { t: "hello", topics: v.topics });
       socket.receive(...v.frames);
       assert.deepEqual(heard, v.hears);
       assert.deepEqual(c.positions, v.positions);
-      if (v.sends) assert.deepEqual(socket.frames.slice(1), v.sends);
-      b.tick(10_000);
+      if (v.sends) assert.deepEqual(anyName(socket.frames.slice(1)), v.sends);
+      await settle();
+      assert.deepEqual(answers, v.answers ?? []);
+      const before = socket.frames.length;
+      b.tick(1_000);
+      if (v.sendsLater) assert.deepEqual(anyName(socket.frames.slice(before)), v.sendsLater);
+      b.tick(9_000);
       assert.equal(b.sockets.length > 1, v.reconnects ?? false);
       if (v.reconnects) {
         b.socket.open();
@@ -73,6 +45,15 @@ describe("the vectors", () => {
     b.socket.receive(welcome(), { t: "ping", ts: 1795543200000 });
     assert.deepEqual(b.socket.sent, [frames["hello of a newcomer"], frames.pong]);
 
+    const { c } = client(b);
+    c.send("say", { text: "hello" });
+    c.send("say");
+    b.socket.open();
+    b.socket.receive(welcome());
+    // The name of the client is its own, and so is the second number.
+    const sent = b.socket.sent.slice(1).map((text) => text.replace(/"c":"\w+"/, '"c":"k3j9x0"').replace('"n":2', '"n":1'));
+    assert.deepEqual(sent, [frames["a message"], frames["a message without data"]]);
+
     client(b, { topics: { feed: at(412, "6f1d02c3884e90ab") } });
     b.socket.open();
     assert.deepEqual(b.socket.sent, [frames["hello with a position"]]);
@@ -84,6 +65,15 @@ describe("the vectors", () => {
     b.tick(1000);
     b.socket.open();
     assert.deepEqual(b.socket.sent, [frames["hello of a session"]]);
+
+    client(b, { topics: { "@": null } });
+    b.socket.open();
+    b.socket.receive(
+      welcome({ topics: { "@": { ...at(11, "S1"), resumed: true } } }),
+      { t: "msg", s: "@", o: 12, p: 11 },
+    );
+    b.tick(1000);
+    assert.deepEqual(b.socket.sent.slice(1), [frames["ack of an inbox"]]);
   });
 });
 
@@ -95,19 +85,19 @@ test("the hub's address follows the page's", (t) => {
     ["wss://hall.test/ws", "wss://hall.test/ws"],
   ]) {
     client(b, {}).c.close();
-    new Client(url, { topics: {}, WebSocket: b.WebSocket }).start();
+    new Client(url, { topics: {}, WebSocket: b.WebSocket, fetch: null }).start();
     assert.equal(b.socket.url, want);
   }
   globalThis.location = { href: "https://hall.test/winners.html" };
   t.after(() => delete globalThis.location);
-  new Client("/ws", { topics: {}, WebSocket: b.WebSocket }).start();
+  new Client("/ws", { topics: {}, WebSocket: b.WebSocket, fetch: null }).start();
   assert.equal(b.socket.url, "wss://hall.test/ws");
   assert.equal(b.socket.protocol, "reliablews.v1");
 });
 
 test("the page is told of each state", (t) => {
   const b = browser(t);
-  const c = new Client("ws://hall.test/ws", { topics: { feed: null }, WebSocket: b.WebSocket });
+  const c = new Client("ws://hall.test/ws", { topics: { feed: null }, WebSocket: b.WebSocket, fetch: null });
   const states = [];
   c.addEventListener("state", (e) => states.push(e.detail));
   assert.deepEqual(c.state, { status: "closed" });
@@ -120,7 +110,7 @@ test("the page is told of each state", (t) => {
   c.close();
   assert.deepEqual(states, [
     { status: "connecting" },
-    { status: "live", denied: ["staff"] },
+    { status: "live", denied: ["staff"], via: undefined },
     { status: "waiting", retryAt: Date.now() + 500, reason: "oops" },
     { status: "closed" },
   ]);

@@ -1,102 +1,102 @@
 // @ts-check
 
-// The browser's client of a reliablews hub. It keeps a connection, comes back
-// whenever one ends, and hands over every message once and in order, or a
-// snapshot, or a notice that there is a gap. PROTOCOL.md says what goes over
-// the wire.
-//
-//   const client = new Client("/ws", { topics: { feed: { epoch, offset } } });
-//   client.addEventListener("message", (e) => show(e.detail.data));
-//   client.start();
+// The browser's client of a reliablews hub. README.md says how it is used,
+// PROTOCOL.md what goes over the wire.
 
 /**
  * A place in a topic: the two halves belong together.
  * @typedef {{ epoch: string, offset: number }} Position
  *
- * "message": one message, once and in order. "snapshot": what stands for
- * everything up to its position.
+ * "message", and "snapshot": what stands for everything up to its position.
  * @typedef {{ topic: string, position: Position, data: any }} Message
  *
- * "gap": the messages after `from` and up to `position` cannot be had any more.
- * `from` is 0 when the client was in another epoch. `reason` is "epoch",
- * "truncated", "ahead" or "slow".
+ * "gap": what came after `from`, up to `position`, cannot be had any more.
  * @typedef {{ topic: string, from: number, position: Position, reason: string }} Gap
  *
- * "state": what the client is doing.
- * closed: not started, or closed by the page.
- * connecting: until the server's welcome.
- * live: `denied` are the topics that the server does not give.
- * waiting: to connect again at `retryAt`, in milliseconds as Date.now() counts;
- * without it, until the page is visible. `reason` says why it is not connected.
- * refused: the server does not want this client back; only start() tries again.
- * `code` is the close code. An event "refused" follows.
+ * "state". live: `denied` are topics that the server does not give, `via` is how
+ * where WebSockets fail. waiting: until `retryAt` of Date.now(), or until the
+ * page is visible. refused, an event too: for ever, with a close code.
  * @typedef {{
  *   status: "closed" | "connecting" | "live" | "waiting" | "refused",
- *   denied?: string[], retryAt?: number, reason?: string, code?: number,
+ *   denied?: string[], via?: Via, retryAt?: number, reason?: string, code?: number,
  * }} State
+ * @typedef {"stream" | "poll" | undefined} Via
  *
  * @typedef {{
  *   message: CustomEvent<Message>, snapshot: CustomEvent<Message>,
- *   gap: CustomEvent<Gap>, state: CustomEvent<State>,
- *   refused: CustomEvent<{ reason: string, code: number }>,
+ *   gap: CustomEvent<Gap>, state: CustomEvent<State>, refused: CustomEvent<{ reason: string, code: number }>,
  * }} Events
- *
+ * @typedef {<K extends keyof Events>(type: K, listener: ((event: Events[K]) => void) | null,
+ *   options?: boolean | AddEventListenerOptions) => void} Listen
  * @typedef {{
- *   addEventListener<K extends keyof Events>(type: K, listener: ((event: Events[K]) => void) | null,
- *     options?: boolean | AddEventListenerOptions): void,
- *   removeEventListener<K extends keyof Events>(type: K, listener: ((event: Events[K]) => void) | null,
- *     options?: boolean | EventListenerOptions): void,
- *   dispatchEvent(event: Event): boolean,
- * }} TypedTarget
+ *   addEventListener: Listen, removeEventListener: Listen, dispatchEvent(event: Event): boolean,
+ * }} Target
  *
- * topics: where to begin in each: at a position; null, at a snapshot; "stored",
- * where the page that was in this tab before has ended, if `storage` knows.
- * WebSocket: default: the browser's.
- * storage: sessionStorage keeps the session and the positions while the page
- * is away. Default: nothing is kept.
- * key: of the entry in storage. Default: "reliablews".
  * @typedef {{
  *   topics: Record<string, Position | null | "stored">,
- *   WebSocket?: new (url: string, protocol: string) => any,
- *   storage?: Pick<Storage, "getItem" | "setItem" | "removeItem">,
+ *   getToken?: () => string | Promise<string>,
+ *   queue?: number,
+ *   WebSocket?: any,
+ *   fetch?: any,
+ *   storage?: Storage,
  *   key?: string,
  * }} Options
+ *
+ * A connection, or what stands for one; `hello` has been said there.
+ * @typedef {{ via: Via, hello?: boolean, send: (frame: any) => void, close: () => void }} Link
  */
 
 const SUBPROTOCOL = "reliablews.v1";
 const FINAL = [1002, 1003, 1008, 1009, 4000, 4003]; // close codes after which not to come back
 const TAKEN_OVER = 4001;
+const UNAUTHORIZED = 4005;
+const STATUS = [4000, UNAUTHORIZED, 0, 4003]; // what 400 to 403 of HTTP stand for
+const INBOX = "@";
 
 // Milliseconds.
-const OPENING = 10000; // for the handshake, then for the welcome
-const PROBE = 5000; // for an answer when the connection may have died unseen
+const OPENING = 10000; // for a handshake, then for the welcome
+const PROBE = 5000; // for a sign of life, and for a stream's welcome
+const TIMEOUT = 45000; // of silence, until a welcome says otherwise
 const STABLE = 10000; // a connection must last before the waits begin anew
+const ACK = 500; // until a message of the inbox is acknowledged
+const BESIDE = 60000; // between WebSockets while there is another way
 
 const hidden = () => globalThis.document?.visibilityState === "hidden";
+const size = (/** @type {any} */ frame) => new TextEncoder().encode(JSON.stringify(frame)).length;
 
-const Target = /** @type {new () => TypedTarget} */ (/** @type {unknown} */ (EventTarget));
-
-export class Client extends Target {
-  /** @type {string} */ #url;
-  /** @type {Options} */ #options;
+export class Client extends /** @type {new () => Target} */ (/** @type {any} */ (EventTarget)) {
+  #url;
+  #options;
   /** @type {Map<string, Position | null>} */ #positions = new Map();
-  /** @type {string | undefined} */ #session;
-  /** @type {string | undefined} */ #token;
+  #session; // and its token
   /** @type {State} */ #state = { status: "closed" };
   /** @type {AbortController | undefined} */ #listening;
   /** @type {any} of the connection's watchdog, or until the next one */ #timer;
   #backoff = { start: 1000, factor: 2, max: 30000 };
   #wait = 1000; // the next one, before jitter
 
+  // Messages to the server without an answer.
+  /** @type {any[]} { frame, link, resolve, reject } */ #asked = [];
+  #name = Date.now().toString(36) + Math.random().toString(36).slice(2);
+  #number = 0; // of the last one that was sent
+
   // Of one connection.
-  /** @type {WebSocket | undefined} */ #ws;
+  /** @type {Link | undefined} */ #link;
   #began = 0;
   #live = false;
-  #timeout = 45000; // of silence
+  #heard = 0; // when
+  #timeout = TIMEOUT;
   #delay = 0; // from the server's goodbye
+  #window = 64;
+  #limit = 65536;
+  #unacked = 0; // messages of the inbox
+
+  /** @type {Via} of the next */ #via;
+  /** @type {Link | undefined} a WebSocket that may replace it */ #beside;
+  #tried = 0; // a WebSocket, when
 
   /**
-   * @param {string} url of the hub, such as "/ws"; http means ws, https wss
+   * @param {string} url of the hub, such as "/ws"
    * @param {Options} options
    */
   constructor(url, options) {
@@ -105,11 +105,10 @@ export class Client extends Target {
     absolute.protocol = absolute.protocol.replace("http", "ws");
     this.#url = absolute.href;
     this.#options = options;
-    const kept = this.#take();
-    this.#session = kept?.session;
-    this.#token = kept?.token;
+    const { positions, ...session } = this.#take();
+    this.#session = session;
     for (const [topic, at] of Object.entries(options.topics)) {
-      this.#positions.set(topic, at === "stored" ? (kept?.positions?.[topic] ?? null) : at);
+      this.#positions.set(topic, at === "stored" ? (positions?.[topic] ?? null) : at);
     }
   }
 
@@ -118,11 +117,7 @@ export class Client extends Target {
     return this.#state;
   }
 
-  /**
-   * Where the client is in each topic: at the last message or snapshot that was
-   * handed over, null where there was none yet.
-   * @returns {Record<string, Position | null>}
-   */
+  /** Where the client is in each topic: at what was handed over last. */
   get positions() {
     return Object.fromEntries(this.#positions);
   }
@@ -140,7 +135,7 @@ export class Client extends Target {
     on(globalThis.document, "visibilitychange resume", () => this.retryNow());
     on(globalThis.document, "freeze", () => this.#pause());
     this.#wait = this.#backoff.start;
-    this.#dial();
+    this.#dial(this.#via);
   }
 
   /** Ends the connection. start() begins again at the same positions. */
@@ -148,50 +143,145 @@ export class Client extends Target {
     this.#stop({ status: "closed" });
   }
 
-  /** Does not wait any longer, or finds out at once if the connection is alive. */
+  /** Does not wait, or finds out if the connection is alive. */
   retryNow() {
     if (!this.#listening || hidden()) return;
-    this.#take(); // back from the cache of pages: a duplicate of this tab must not find it
-    if (this.#ws) this.#probe();
-    else this.#dial();
+    this.#take(); // back from the cache of pages
+    if (this.#link) this.#probe();
+    else this.#dial(this.#via);
   }
 
-  #dial() {
-    if (hidden()) return this.#become({ status: "waiting", reason: "hidden" });
-    this.#began = Date.now();
-    this.#live = false;
-    this.#delay = 0;
-    /** @type {WebSocket} */
-    let ws;
-    try {
-      ws = new (this.#options.WebSocket ?? globalThis.WebSocket)(this.#url, SUBPROTOCOL);
-    } catch (e) {
-      return this.#lost(String(e)); // the page's security policy, for one
+  /**
+   * Asks the server, now or when it can. An error of the server's has `refused`.
+   * @param {string} name of the handler
+   * @param {any} [data]
+   * @returns {Promise<any>} the answer
+   */
+  send(name, data) {
+    return new Promise((resolve, reject) => {
+      const { queue = 1000 } = this.#options;
+      if (this.#asked.length >= queue) throw new Error(queue + " messages have no answer");
+      // A copy: what is repeated is the same.
+      const frame = JSON.parse(JSON.stringify({ t: "send", c: this.#name, n: 0, m: name, d: data }));
+      this.#asked.push({ frame, resolve, reject });
+      this.#flush();
+    });
+  }
+
+  /** Begins a connection, maybe beside the one that there is. */
+  async #dial(/** @type {Via} */ via, beside = false) {
+    if (hidden()) {
+      if (!beside) this.#become({ status: "waiting", reason: "hidden" });
+      return;
     }
-    this.#ws = ws;
-    // One that is given up may speak for a while: nobody listens any more.
-    const on = (/** @type {keyof WebSocketEventMap} */ type, /** @type {(e: any) => void} */ f) =>
-      ws.addEventListener(type, (e) => ws === this.#ws && f(e));
-    on("open", () => {
-      if (ws.protocol !== SUBPROTOCOL) return this.#lost("the server does not speak " + SUBPROTOCOL, 1002);
-      const topics = this.positions;
-      ws.send(JSON.stringify({ t: "hello", session: this.#session, token: this.#token, topics }));
-      this.#watch(OPENING);
-    });
-    on("message", (e) => {
+    const { getToken, fetch = globalThis.fetch, WebSocket = globalThis.WebSocket } = this.#options;
+    const abort = new AbortController();
+    /** @type {Link} */
+    const link = { via, send: () => {}, close: () => abort.abort() };
+    const end = (/** @type {any} */ e, code = e.code) => {
+      if (link === this.#link) this.#lost(String(e.message ?? e), code);
+      else if (link === this.#beside) this.#beside = undefined;
+    };
+    // One that is given up may speak for a while.
+    const hear = (/** @type {any} */ f) => {
+      if (link === this.#beside && link.hello) this.#adopt();
+      if (link !== this.#link) return;
+      this.#heard = Date.now();
       this.#watch(this.#timeout);
-      try {
-        this.#handle(JSON.parse(e.data));
-      } catch (e) {
-        this.#lost(String(e));
+      this.#handle(f);
+      if (via && this.#live && this.#heard - this.#tried >= BESIDE) {
+        this.#beside?.close();
+        this.#dial(undefined, true);
       }
-    });
-    on("close", (e) => this.#lost(e.reason || "closed with code " + e.code, e.code));
-    this.#watch(OPENING);
-    this.#become({ status: "connecting" });
+    };
+    /** @type {string | undefined} */ let auth;
+    const hello = () => {
+      link.hello = true;
+      this.#unacked = 0; // the positions acknowledge
+      return { t: "hello", ...this.#session, auth, via, topics: this.positions };
+    };
+    const post = async (/** @type {object} */ frame) => {
+      const answer = await fetch(this.#url.replace("ws", "http"), {
+        method: "POST",
+        headers: { "Content-Type": "application/json" },
+        body: JSON.stringify(frame),
+        signal: abort.signal,
+      });
+      if (answer.ok) return answer;
+      throw Object.assign(new Error("HTTP status " + answer.status), { code: STATUS[answer.status - 400] });
+    };
+
+    if (!via) this.#tried = Date.now();
+    if (beside) this.#beside = link;
+    else {
+      this.#use(link);
+      this.#become({ status: "connecting" });
+    }
+    try {
+      if (getToken) auth = await getToken();
+      if (link !== this.#link && link !== this.#beside) return;
+      if (!via) {
+        /** @type {WebSocket} */
+        const ws = new WebSocket(this.#url, SUBPROTOCOL);
+        link.send = (frame) => ws.send(JSON.stringify(frame));
+        link.close = () => ws.close();
+        ws.addEventListener("open", () => {
+          if (ws.protocol !== SUBPROTOCOL) return end("the server does not speak " + SUBPROTOCOL, 1002);
+          link.send(hello());
+          if (link === this.#link) this.#watch(OPENING);
+        });
+        ws.addEventListener("message", (e) => {
+          try {
+            hear(JSON.parse(e.data));
+          } catch (e) {
+            end(e);
+          }
+        });
+        ws.addEventListener("close", (e) => end(e.reason, e.code));
+        return;
+      }
+
+      /** @type {object[]} */
+      const out = [];
+      let turn = Promise.resolve(); // one post at a time keeps the order
+      link.send = (frame) => {
+        out.push(frame);
+        turn = turn
+          .then(async () => {
+            const frames = [];
+            while (out[0] && size([...frames, out[0]]) < this.#limit) frames.push(out.shift());
+            if (!frames[0]) return;
+            const answer = await post({ t: "post", ...this.#session, frames });
+            for (const f of await answer.json()) if (link === this.#link) this.#handle(f);
+            // The network is alive, not necessarily the stream.
+            if (link === this.#link) this.#watch(this.#heard + this.#timeout - Date.now());
+          })
+          .catch(end);
+      };
+      this.#watch(via === "stream" ? PROBE : TIMEOUT);
+      while (link === this.#link) {
+        const answer = await post(hello());
+        if (via === "poll") {
+          for (const f of await answer.json()) hear(f);
+          if (getToken) auth = await getToken();
+          continue;
+        }
+        const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+        let rest = "";
+        for (let read; !(read = await reader.read()).done; ) {
+          const lines = read.value.split("\n");
+          lines[0] = rest + lines[0];
+          rest = lines.pop();
+          for (const line of lines) if (line.startsWith("data:")) hear(JSON.parse(line.slice(5)));
+        }
+        end("the stream has ended");
+      }
+    } catch (e) {
+      end(e);
+    }
   }
 
-  /** Gives the connection up when nothing is heard for a while. */
+  /** Gives the connection up if nothing is heard. */
   #watch(/** @type {number} */ ms) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#lost("silent"), ms);
@@ -200,44 +290,82 @@ export class Client extends Target {
   /** Asks for an answer, soon. */
   #probe() {
     if (!this.#live) return;
-    this.#ws?.send(JSON.stringify({ t: "ping", ts: Date.now() }));
+    this.#say({ t: "ping", ts: Date.now() });
     this.#watch(PROBE);
   }
 
   #handle(/** @type {any} */ f) {
-    const { s: topic, o: offset = 0, p: before = 0, d: data } = f;
+    const { s: topic, o: offset = 0, p: from = 0, d: data, reason } = f;
     const at = this.#positions.get(topic);
-    if (!this.#live && f.t !== "welcome" && f.t !== "bye") throw new Error(f.t + " before the welcome");
+    const position = { epoch: f.e ?? at?.epoch, offset };
+    if (!this.#live && !["welcome", "bye", "close"].includes(f.t)) throw new Error(f.t + " before the welcome");
     switch (f.t) {
       case "welcome":
         return this.#welcome(f);
       case "msg":
-        if (!at || before > at.offset) throw new Error("a message is missing");
-        if (offset > at.offset) this.#move("message", topic, { epoch: at.epoch, offset }, { data });
+        if (!at || from > at.offset) throw new Error("a message is missing");
+        if (offset > at.offset) this.#move("message", { topic, position, data });
         return; // else seen before
       case "snap":
-        return this.#move("snapshot", topic, { epoch: f.e, offset }, { data });
+        return this.#move("snapshot", { topic, position, data });
       case "gap":
-        return this.#move("gap", topic, { epoch: f.e, offset }, { from: before, reason: f.reason });
+        return this.#move("gap", { topic, from, position, reason });
       case "ping":
         for (const [topic, offset] of Object.entries(f.pos ?? {})) {
           const at = this.#positions.get(topic);
           if (at && offset > at.offset) this.#positions.set(topic, { epoch: at.epoch, offset });
         }
-        return this.#ws?.send(JSON.stringify({ t: "pong", ts: f.ts }));
+        return this.#say({ t: "pong", ts: f.ts });
+      case "done":
+        return this.#answered(f);
       case "bye":
         this.#delay = f.delay;
-        this.#watch(PROBE); // the close is next
+        return this.#watch(PROBE); // the close is next
+      case "close":
+        this.#lost(reason, f.code);
     }
   }
 
+  /** Sends a frame, and with it what is to be acknowledged. */
+  #say(/** @type {object} */ frame) {
+    const pos = this.#unacked ? { [INBOX]: this.#positions.get(INBOX)?.offset } : undefined;
+    this.#unacked = 0;
+    this.#link?.send(pos ? { ...frame, pos } : frame);
+  }
+
+  /** Sends what is new to this connection and within the server's window. */
+  #flush() {
+    for (const asked of [...this.#asked]) {
+      if (!this.#live) return;
+      const { frame } = asked;
+      const n = frame.n || this.#number + 1;
+      if (n >= (this.#asked[0].frame.n || n) + this.#window) return;
+      if (asked.link === this.#link) continue;
+      if (size(frame) > this.#limit - 64) {
+        this.#asked.splice(this.#asked.indexOf(asked), 1);
+        asked.reject(new Error("larger than the server takes"));
+        continue;
+      }
+      asked.link = this.#link;
+      this.#number = Math.max(this.#number, (frame.n = n));
+      this.#say(frame);
+    }
+  }
+
+  #answered(/** @type {any} */ { n, d = null, refused, error }) {
+    const i = this.#asked.findIndex((asked) => asked.frame.n === n);
+    if (i < 0) return; // a repeated answer
+    const [{ resolve, reject }] = this.#asked.splice(i, 1);
+    if (refused) reject(Object.assign(new Error(error || refused), { refused }));
+    else resolve(d);
+    this.#flush();
+  }
+
   #welcome(/** @type {any} */ f) {
-    this.#session = f.session;
-    this.#token = f.token;
+    this.#session = { session: f.session, token: f.token };
     for (const [topic, { epoch, offset, resumed }] of Object.entries(f.topics ?? {})) {
-      // For one who is new to a topic without snapshots this is where it
-      // begins; for others it is where they are.
-      if (resumed) this.#positions.set(topic, { epoch, offset });
+      // Others are there already, or further since they said hello.
+      if (resumed && !this.#positions.get(topic)) this.#positions.set(topic, { epoch, offset });
     }
     const was = this.#backoff;
     const b = f.backoff ?? was;
@@ -246,54 +374,88 @@ export class Client extends Target {
       this.#backoff = b;
       this.#wait = b.start;
     }
-    this.#timeout = f.timeout || 45000;
+    this.#timeout = f.timeout || TIMEOUT;
+    this.#window = f.window || 64;
+    this.#limit = f.limit || 65536;
     this.#live = true;
     this.#watch(this.#timeout);
-    this.#become({ status: "live", denied: f.denied ?? [] });
+    this.#via = this.#link?.via;
+    this.#become({ status: "live", denied: f.denied ?? [], via: this.#via });
+    this.#flush();
   }
 
-  /** Hands something over. The client's position is behind it already. */
-  #move(
-    /** @type {string} */ type,
-    /** @type {string} */ topic,
-    /** @type {Position} */ position,
-    /** @type {object} */ rest,
-  ) {
-    this.#positions.set(topic, position);
-    this.#tell(type, { topic, position, ...rest });
+  /** The WebSocket beside takes over. */
+  #adopt() {
+    const link = this.#beside;
+    this.#beside = undefined;
+    this.#drop();
+    this.#use(link);
+  }
+
+  #use(/** @type {Link | undefined} */ link) {
+    this.#link = link;
+    this.#began = Date.now();
+    this.#delay = 0;
+    this.#watch(OPENING);
+  }
+
+  /** Hands something over; the position is behind it already. */
+  #move(/** @type {string} */ type, /** @type {any} */ detail) {
+    this.#positions.set(detail.topic, detail.position);
+    if (detail.topic === INBOX && ++this.#unacked === 1) setTimeout(() => this.#ack(1), ACK);
+    this.#tell(type, detail);
+    this.#ack(32);
+  }
+
+  #ack(/** @type {number} */ least) {
+    if (this.#live && this.#unacked >= least) this.#say({ t: "ack" });
   }
 
   /** The connection has ended, or is given up. */
-  #lost(/** @type {string} */ reason, code = 0) {
-    const lasted = this.#live && Date.now() - this.#began >= STABLE;
+  #lost(/** @type {string} */ reason, /** @type {number} */ code = 0) {
+    reason ||= "closed with code " + code;
+    const { fetch = globalThis.fetch, getToken } = this.#options;
+    const final = FINAL.includes(code) || (code === UNAUTHORIZED && !getToken);
+    if (this.#beside?.hello && !final) return this.#adopt();
+    const lasted = Date.now() - this.#began;
+    const was = this.#link?.via;
+    const live = this.#live;
     this.#drop();
-    if (FINAL.includes(code)) {
+    if (final) {
       this.#stop({ status: "refused", reason, code });
       return this.#tell("refused", { reason, code });
     }
-    if (code === TAKEN_OVER) this.#session = this.#token = undefined;
-    if (lasted) this.#wait = this.#backoff.start;
-    // Full jitter: clients that were cut off together do not come back
-    // together. With a delay, the server has spread them itself.
+    if (code === TAKEN_OVER) this.#session = {};
+    if (!live) {
+      this.#via = undefined;
+      // A code from 4000 on has come through: the way is good.
+      if (fetch && !this.#delay && code < 4000) {
+        if (!was) this.#via = "stream";
+        if (was === "stream" && lasted >= PROBE) this.#via = "poll";
+        if (this.#via) return void this.#dial(this.#via);
+      }
+    } else if (lasted >= STABLE) this.#wait = this.#backoff.start;
+    // Full jitter, so that not all come back together.
     const wait = this.#delay || Math.ceil(Math.random() * this.#wait);
     this.#wait = Math.min(this.#wait * this.#backoff.factor, this.#backoff.max);
-    this.#timer = setTimeout(() => this.#dial(), wait);
+    this.#timer = setTimeout(() => this.#dial(this.#via), wait);
     this.#become({ status: "waiting", retryAt: Date.now() + wait, reason });
   }
 
-  /** Lets go of the connection without waiting for it to close, which may never be. */
+  /** Lets go of the connection; its close may never come. */
   #drop() {
+    const links = [this.#link, this.#beside];
     clearTimeout(this.#timer);
-    const ws = this.#ws;
-    this.#ws = undefined;
+    this.#link = this.#beside = undefined;
     this.#live = false;
-    ws?.close();
+    for (const link of links) link?.close();
   }
 
   #stop(/** @type {State} */ state) {
     this.#drop();
     this.#listening?.abort();
     this.#listening = undefined;
+    for (const { reject } of this.#asked.splice(0)) reject(new Error("ended before the answer"));
     this.#become(state);
   }
 
@@ -304,30 +466,31 @@ export class Client extends Target {
   }
 
   /**
-   * Keeps what the next page in this tab needs. It is in storage only while no
-   * page is there, so that a duplicated tab never gets the same session.
+   * Keeps what the tab's next page needs, only while no page is there: a
+   * duplicate of the tab must not get the same session.
    */
   #leave() {
     this.#pause();
-    const kept = { session: this.#session, token: this.#token, positions: this.positions };
+    const { storage, key = "reliablews" } = this.#options;
     try {
-      this.#options.storage?.setItem(this.#options.key ?? "reliablews", JSON.stringify(kept));
-    } catch {} // full, or not allowed: it is a help, not a need
+      storage?.setItem(key, JSON.stringify({ ...this.#session, positions: this.positions }));
+    } catch {} // full, or not allowed
   }
 
-  /** @returns {any} what #leave has kept; it is gone then */
+  /** @returns {any} what #leave has kept */
   #take() {
     const { storage, key = "reliablews" } = this.#options;
     try {
       const kept = storage?.getItem(key);
       storage?.removeItem(key);
-      return JSON.parse(kept ?? "null");
+      return JSON.parse(kept || "{}");
     } catch {
-      return null;
+      return {};
     }
   }
 
   #become(/** @type {State} */ state) {
+    if (JSON.stringify(state) === JSON.stringify(this.#state)) return;
     this.#state = state;
     this.#tell("state", state);
   }
