@@ -10,7 +10,7 @@ LONGLOG ?= test-long.txt
 NUMBERS = atomicstore/peerbench/results/numbers.txt
 STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help test needs vet test-go test-js types fuzz test-long powercut bench bench-store run
+.PHONY: help test needs vet test-go test-js types npm fuzz test-long powercut bench bench-store run
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -37,6 +37,9 @@ types: ## TypeScript reads the JavaScript client; npm fetches it into a temporar
 		cp tools/package.json tools/package-lock.json "$$dir" && \
 		npm ci --silent --no-audit --no-fund --prefix "$$dir" && \
 		"$$dir/node_modules/.bin/tsc" --project reliablews/js
+
+npm: ## pack the JavaScript client for npm, types included
+	tools/npm-pack
 
 fuzz: ## every fuzz target for FUZZTIME (30s) each
 	@for pkg in $$($(GO) list ./...); do \
