@@ -320,7 +320,7 @@ describe("where no stream gets through either", () => {
     assert.ok(f.requests[0].aborted);
     assert.deepEqual(f.request.body, hello("poll"));
     b.tick(44_000); // a poll may be held
-    assert.equal(c.state.status, "connecting");
+    assert.equal(f.request.aborted, false);
     f.request.frames(welcome(), msg(6, 5));
     await settle();
     assert.deepEqual(c.state, { status: "live", denied: [], via: "poll" });
@@ -449,6 +449,16 @@ describe("beside another way, a WebSocket", () => {
     await settle();
     assert.equal(c.state.status, "connecting");
     assert.equal(f.request.body.via, "stream");
+  });
+
+  test("that ends after its hello does not stand in for the stream", async (t) => {
+    const { b, c, stream } = await streaming(t);
+    await minute(b, stream);
+    b.socket.open();
+    b.socket.end();
+    stream.end();
+    await settle();
+    assert.equal(c.state.status, "waiting");
   });
 
   test("that fails changes nothing, and is tried again", async (t) => {
