@@ -3,8 +3,9 @@ package reliablews
 // answers is what a session's client was told about its latest messages, so
 // that a repeat is not handled again. A client sends number n only when those up
 // to n - window are answered: the latest window numbers are all it can repeat.
-// session.handling guards it.
 type answers struct {
+	turn chan struct{} // holds a value while a message is handled, which guards the rest
+
 	client string // whose numbers they are
 	last   uint64 // the highest number that came
 	ring   []answer
@@ -20,21 +21,23 @@ type answer struct {
 // older ones are handled once all the same, and only what they said is gone.
 const maxAnswers = 256 << 10
 
+func newAnswers(window int) *answers {
+	return &answers{turn: make(chan struct{}, 1), ring: make([]answer, window)}
+}
+
 // repeated returns the answer that a message has had. known is false for one
 // that is new; old is true for one that may have been handled, so long ago that
 // no client repeats it.
-func (a *answers) repeated(client string, n uint64, window int) (frame []byte, known, old bool) {
+func (a *answers) repeated(client string, n uint64) (frame []byte, known, old bool) {
 	if client != a.client {
-		*a = answers{client: client, ring: a.ring}
+		a.client, a.last, a.bytes = client, 0, 0
 		clear(a.ring)
 	}
-	if a.ring == nil {
-		a.ring = make([]answer, window)
-	}
-	if n+uint64(window) <= a.last {
+	window := uint64(len(a.ring))
+	if n+window <= a.last {
 		return nil, false, true
 	}
-	if x := &a.ring[n%uint64(window)]; x.n == n {
+	if x := &a.ring[n%window]; x.n == n {
 		if x.frame == nil {
 			return wireDone(n, nil, RefusedForgotten, "The message was handled; its answer is not held any more."), true, false
 		}

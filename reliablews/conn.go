@@ -1,13 +1,13 @@
 package reliablews
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -18,31 +18,34 @@ import (
 type conn struct {
 	hub      *Hub
 	out      carrier
-	identity *Identity       // nil when everyone may read everything
-	request  *http.Request   // of a handshake whose credential is to come, nil after
-	address  string          // that it counts for
-	session  *session        // set by the hello
-	ctx      context.Context // ends with the connection
-	cancel   context.CancelFunc
+	identity *Identity      // nil when everyone may read everything
+	request  *http.Request  // of a handshake whose credential is to come, nil after
+	address  string         // that it counts for
+	session  *session       // set by the hello
+	ctx      over           // ends with the connection
 	joining  sync.WaitGroup // subscriptions that wait for their place
-	beats    *time.Timer
+	silence  *time.Timer    // gives up a client that sends beside the connection, nil for others
 
-	mu       sync.Mutex // guards the fields below
-	writing  bool       // somebody has the writer's part
-	ended    bool
-	quiet    chan struct{} // closed when the writer has stopped, nil unless somebody waits
-	room     chan struct{} // closed when queued frames were taken, nil unless somebody waits
-	welcomed bool
-	control  [][]byte // frames before those of topics
-	subs     []*subscription
-	inbox    bool      // the client wants it
-	read     uint64    // the offset of the last message of the inbox that was sent
-	beat     bool      // a heartbeat is due
-	heard    time.Time // of a client that sends beside the connection, zero for others
-	bye      []byte    // a frame behind those of topics
-	code     int       // to close with, 0 while open
-	reason   string
-	closed   bool // the code is out
+	// Guarded by hub.beats.mu.
+	due            time.Time // of the next heartbeat
+	earlier, later *conn
+
+	mu        sync.Mutex // guards the fields below
+	writing   bool       // somebody has the writer's part
+	ended     bool
+	cancelled atomic.Bool
+	quiet     chan struct{} // closed when the writer has stopped, nil unless somebody waits
+	room      chan struct{} // closed when queued frames were taken, nil unless somebody waits
+	welcomed  bool
+	control   [][]byte // frames before those of topics
+	subs      []*subscription
+	inbox     bool   // the client wants it
+	read      uint64 // the offset of the last message of the inbox that was sent
+	beat      bool   // a heartbeat is due
+	bye       []byte // a frame behind those of topics
+	code      int    // to close with, 0 while open
+	reason    string
+	closed    bool // the code is out
 }
 
 const (
@@ -52,9 +55,7 @@ const (
 )
 
 func (h *Hub) newConn(out carrier, identity *Identity, address string) *conn {
-	c := &conn{hub: h, out: out, identity: identity, address: address}
-	c.ctx, c.cancel = context.WithCancel(context.Background())
-	return c
+	return &conn{hub: h, out: out, identity: identity, address: address, ctx: make(over)}
 }
 
 // begin makes the hub know the connection.
@@ -65,9 +66,7 @@ func (c *conn) begin() {
 	closing := h.closing
 	h.mu.Unlock()
 	h.counts.accepted.Add(1)
-	c.mu.Lock()
-	c.beats = time.AfterFunc(h.opts.HeartbeatInterval, c.heartbeat)
-	c.mu.Unlock()
+	h.beats.add(c, time.Now())
 	if closing {
 		c.goodbye(h.opts.BackoffStart, shutdownReason)
 	}
@@ -76,11 +75,14 @@ func (c *conn) begin() {
 // end ends the connection and leaves no goroutine behind.
 func (c *conn) end() {
 	h := c.hub
-	c.cancel()
 	c.out.abort()
+	h.beats.remove(c)
+	if c.silence != nil {
+		c.silence.Stop()
+	}
+	c.cancel()
 	c.mu.Lock()
 	c.ended = true
-	c.beats.Stop()
 	var quiet chan struct{}
 	if c.writing {
 		quiet = make(chan struct{})
@@ -104,35 +106,28 @@ func (c *conn) end() {
 	h.leave(c.address)
 }
 
+// cancel ends the connection's context.
+func (c *conn) cancel() {
+	if c.cancelled.CompareAndSwap(false, true) {
+		close(c.ctx)
+	}
+}
+
 // heartbeat is called every HeartbeatInterval.
-func (c *conn) heartbeat() {
-	if c.identity != nil && !c.identity.Until.IsZero() && time.Now().After(c.identity.Until) {
+func (c *conn) heartbeat(now time.Time) {
+	if c.identity != nil && !c.identity.Until.IsZero() && now.After(c.identity.Until) {
 		c.goodbye(c.hub.opts.BackoffStart, "expired")
 	}
 	c.mu.Lock()
-	next, silent := c.hub.opts.HeartbeatInterval, false
-	if !c.heard.IsZero() {
-		left := c.hub.opts.HeartbeatTimeout - time.Since(c.heard)
-		silent = left <= 0
-		next = min(next, max(left, lingering))
-	}
-	if !c.ended {
-		c.beat = c.welcomed
-		c.beats.Reset(next)
-	}
+	c.beat = c.welcomed
 	c.mu.Unlock()
-	if silent {
-		c.hub.counts.silent.Add(1)
-		c.close(CloseSilent, "silent")
-	}
 	c.nudge()
 }
 
-// touch notes a sign of life of a client that sends beside the connection.
-func (c *conn) touch() {
-	c.mu.Lock()
-	c.heard = time.Now()
-	c.mu.Unlock()
+// silent gives up a client that sends beside the connection.
+func (c *conn) silent() {
+	c.hub.counts.silent.Add(1)
+	c.close(CloseSilent, "silent")
 }
 
 // send queues a frame. The answers of one connection are bounded by what it
@@ -300,7 +295,9 @@ func (c *conn) pause(wait time.Duration) error {
 // ok is false for a frame that no client may send.
 func (h *Hub) handle(s *session, f *clientFrame) (answer []byte, ok bool) {
 	if n := f.Pos[inboxTopic]; n > 0 {
-		s.inbox.acknowledge(n)
+		if inbox := s.inbox.Load(); inbox != nil {
+			inbox.acknowledge(n)
+		}
 	}
 	switch f.T {
 	case "send":
@@ -432,9 +429,10 @@ func (c *conn) welcome(f *clientFrame) error {
 	for name, at := range f.Topics {
 		if name == inboxTopic {
 			inbox = true
-			welcome.Topics[name], read = session.inbox.begin(session.id, at)
+			box := session.ownInbox()
+			welcome.Topics[name], read = box.begin(session.id, at)
 			if state := welcome.Topics[name]; state.Resumed {
-				session.inbox.acknowledge(read)
+				box.acknowledge(read)
 			} else {
 				h.counts.gaps.Add(1)
 				first = append(first, wireFrame(serverFrame{T: "gap", S: name, E: state.Epoch, O: state.Offset, Reason: state.Reason}))

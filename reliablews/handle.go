@@ -58,9 +58,10 @@ func (h *Hub) Handle(name string, f Handler) {
 // receive handles a message once and returns the answer, the same for a repeat.
 // ok is false for a message that no client may send.
 func (h *Hub) receive(s *session, f *clientFrame) (frame []byte, ok bool) {
-	s.handling <- struct{}{} // a new connection waits for what an old one is at
-	defer func() { <-s.handling }()
-	frame, known, old := s.answers.repeated(f.C, f.N, h.opts.Window)
+	answers := s.ownAnswers(h.opts.Window)
+	answers.turn <- struct{}{} // a new connection waits for what an old one is at
+	defer func() { <-answers.turn }()
+	frame, known, old := answers.repeated(f.C, f.N)
 	if old {
 		return nil, false
 	}
@@ -69,7 +70,7 @@ func (h *Hub) receive(s *session, f *clientFrame) (frame []byte, ok bool) {
 		return frame, true
 	}
 	frame = h.answer(s, f)
-	s.answers.keep(f.N, frame)
+	answers.keep(f.N, frame)
 	h.counts.received.Add(1)
 	return frame, true
 }

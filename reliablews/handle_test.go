@@ -147,8 +147,8 @@ func TestLargeAnswersAreNotHeldForEver(t *testing.T) {
 		h.sessions.mu.Lock()
 		defer h.sessions.mu.Unlock()
 		for _, s := range h.sessions.byID {
-			if s.answers.bytes > maxAnswers {
-				t.Errorf("%d bytes are held", s.answers.bytes)
+			if held := s.answers.Load().bytes; held > maxAnswers {
+				t.Errorf("%d bytes are held", held)
 			}
 		}
 	})

@@ -22,6 +22,7 @@ type Hub struct {
 	upgrader websocket.Upgrader
 	sessions *sessions
 	presence *presence
+	beats    beats
 	counts   counts
 	handlers atomic.Pointer[map[string]Handler]
 	held     atomic.Int64 // bytes in the histories of all topics
@@ -47,6 +48,7 @@ func NewHub(o *HubOptions) *Hub {
 		conns:     map[*conn]struct{}{},
 		addresses: map[string]int{},
 	}
+	h.beats.interval = h.opts.HeartbeatInterval
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.sessions = newSessions(h.opts.SessionLifetime, func(n int) { h.counts.inboxDropped.Add(uint64(n)) })
 	h.presence = newPresence(h.opts.PresenceGrace, h.opts.OnPresence)

@@ -144,7 +144,7 @@ func (h *Hub) send(id, user string, data any) (int, error) {
 	}
 	now := time.Now()
 	n := h.sessions.each(id, user, func(s *session) {
-		dropped := s.inbox.add(encoded, now, h.opts.MaxInbox, h.opts.MaxInboxBytes)
+		dropped := s.ownInbox().add(encoded, now, h.opts.MaxInbox, h.opts.MaxInboxBytes)
 		h.counts.inboxDropped.Add(uint64(dropped))
 		if s.conn != nil {
 			s.conn.nudge()

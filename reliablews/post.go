@@ -15,6 +15,9 @@ import (
 // What goes without WebSockets: a stream or a poll begins with a hello in the
 // body and has its frames in the answer; a post brings a client's other frames.
 
+// postOverhead is what a post may have around its frames.
+const postOverhead = 1 << 10
+
 // servePost answers a request of a client without a WebSocket.
 func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
@@ -31,7 +34,7 @@ func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Not allowed.", http.StatusUnauthorized)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxFrameBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxFrameBytes+postOverhead))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		http.Error(w, "The frame is too large.", http.StatusRequestEntityTooLarge)
 		return
@@ -67,9 +70,13 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 	}
 	c.begin()
 	defer c.end()
-	c.touch()
+	if !out.poll {
+		c.silence = time.AfterFunc(h.opts.HeartbeatTimeout, c.silent)
+	}
 	if c.welcome(f) != nil {
 		c.close(CloseUnauthorized, "unauthorized")
+	} else if out.poll && c.session.id != f.Session {
+		out.hurry() // it cannot send before it has its session
 	}
 	var timeout <-chan time.Time
 	if out.poll {
@@ -83,7 +90,7 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 		case <-r.Context().Done():
 		case <-out.news:
 		case <-timeout:
-			c.heartbeat() // is what there is to tell
+			c.heartbeat(time.Now()) // is what there is to tell
 			continue
 		}
 		break
@@ -98,13 +105,13 @@ func (h *Hub) takePost(w http.ResponseWriter, r *http.Request, f *clientFrame, u
 		http.Error(w, "There is no such session.", http.StatusGone)
 		return
 	}
-	if c != nil {
-		c.touch()
+	if c != nil && c.silence != nil {
+		c.silence.Reset(h.opts.HeartbeatTimeout)
 	}
 	answers := []json.RawMessage{}
 	for _, raw := range f.Frames {
 		each, err := decodeClientFrame(raw)
-		if err != nil || each.T == "hello" || each.T == "post" {
+		if err != nil || each.T == "hello" || each.T == "post" || int64(len(raw)) > h.opts.MaxFrameBytes {
 			http.Error(w, "That is not a frame of "+Subprotocol+" for a post.", http.StatusBadRequest)
 			return
 		}
@@ -141,9 +148,10 @@ type exchange struct {
 	news    chan struct{} // closed when a poll has something to tell
 	once    sync.Once
 
-	mu    sync.Mutex // guards w and the fields below
-	list  bytes.Buffer
-	ended bool // the handler has returned, or is about to
+	mu      sync.Mutex // guards w and the fields below
+	list    bytes.Buffer
+	hurried bool
+	ended   bool // the handler has returned, or is about to
 }
 
 func newExchange(w http.ResponseWriter, timeout time.Duration, poll bool) *exchange {
@@ -198,10 +206,25 @@ func (e *exchange) append(pieces [][]byte) {
 			frame, rest = cutFrame(rest)
 			if e.list.Len() > 0 {
 				e.list.WriteByte(',')
-				e.once.Do(func() { close(e.news) })
+				e.ready()
 			}
 			e.list.Write(frame)
+			if e.hurried {
+				e.ready()
+			}
 		}
+	}
+}
+
+// ready lets a poll be answered.
+func (e *exchange) ready() { e.once.Do(func() { close(e.news) }) }
+
+// hurry makes the welcome be enough for an answer.
+func (e *exchange) hurry() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.hurried = true; e.list.Len() > 0 {
+		e.ready()
 	}
 }
 

@@ -186,11 +186,14 @@ func TestAPollIsAnsweredWhenThereIsSomething(t *testing.T) {
 			return fmt.Sprintf(`{"t":"hello","via":"poll","session":%q,"token":%q,"topics":{"feed":{"epoch":"e1","offset":%d}}}`, w.Session, w.Token, offset)
 		}
 		began := time.Now()
-		frames := p.list(at(0, serverFrame{}))
-		if len(frames) != 2 || frames[0].T != "welcome" || frames[1].O != 1 {
-			t.Fatalf("got %+v", frames)
+		frames := p.list(`{"t":"hello","via":"poll","topics":{"feed":null}}`)
+		if len(frames) != 1 || frames[0].T != "welcome" || time.Since(began) != 0 {
+			t.Fatalf("a newcomer got %+v after %s", frames, time.Since(began))
 		}
 		w := frames[0]
+		if frames = p.list(at(0, w)); len(frames) != 2 || frames[1].O != 1 {
+			t.Fatalf("got %+v", frames)
+		}
 		go func() {
 			advance(10 * time.Second)
 			mustPublish(t, topic, 2)
@@ -263,7 +266,8 @@ func TestPostsThatAreRefused(t *testing.T) {
 			{"a hello in a post", post(`{"t":"hello"}`), 400, nil},
 			{"a post in a post", post(post("")), 400, nil},
 			{"no frame in a post", post(`7`), 400, nil},
-			{"large", post(strings.Repeat(" ", 64<<10)), 413, nil},
+			{"large", post(strings.Repeat(" ", 65<<10)), 413, nil},
+			{"a large frame", post(`{"t":"` + strings.Repeat("x", 64<<10) + `"}`), 400, nil},
 			{"one too many", `{"t":"hello","via":"poll"}`, 503, nil},
 		} {
 			resp := p.post(t.Context(), test.body, test.header...)
@@ -291,7 +295,10 @@ func TestShutdownEndsStreamsAndPolls(t *testing.T) {
 		s := p.stream(`{"t":"hello","via":"stream"}`)
 		s.want("welcome")
 		polled := make(chan []serverFrame)
-		go func() { polled <- p.list(`{"t":"hello","via":"poll"}`) }()
+		w := p.list(`{"t":"hello","via":"poll"}`)[0]
+		go func() {
+			polled <- p.list(fmt.Sprintf(`{"t":"hello","via":"poll","session":%q,"token":%q}`, w.Session, w.Token))
+		}()
 		synctest.Wait()
 		ended := make(chan error)
 		go func() { ended <- h.Shutdown(t.Context()) }()

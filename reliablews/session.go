@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,10 +25,26 @@ type session struct {
 	conn *conn     // nil while it has none
 	left time.Time // when the last connection ended
 
-	inbox    inbox
-	pace     pace
-	handling chan struct{} // has one value while a message is handled; a mutex would stand in synctest's way
-	answers  answers
+	// Most sessions have neither: both are made when they are needed.
+	inbox   atomic.Pointer[inbox]
+	answers atomic.Pointer[answers]
+	pace    pace
+}
+
+// ownInbox returns the session's inbox.
+func (s *session) ownInbox() *inbox {
+	if s.inbox.Load() == nil {
+		s.inbox.CompareAndSwap(nil, new(inbox)) // another's is as good
+	}
+	return s.inbox.Load()
+}
+
+// ownAnswers returns what the session's client was told.
+func (s *session) ownAnswers(window int) *answers {
+	if s.answers.Load() == nil {
+		s.answers.CompareAndSwap(nil, newAnswers(window))
+	}
+	return s.answers.Load()
 }
 
 // sessions are those that have a connection or had one lately. Safe for
@@ -61,7 +78,7 @@ func (s *sessions) open(id, token, user string, c *conn) (opened *session, newTo
 		return known, token, old, true
 	}
 	newToken = rand.Text()
-	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, handling: make(chan struct{}, 1)}
+	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c}
 	if len(s.byID) < maxSessions {
 		s.keep(opened)
 	}
@@ -135,7 +152,9 @@ func (s *sessions) sweep() {
 	before := time.Now().Add(-s.lifetime)
 	for id, x := range s.byID {
 		if x.conn == nil && !x.left.After(before) {
-			s.dropped(x.inbox.len())
+			if box := x.inbox.Load(); box != nil {
+				s.dropped(box.len())
+			}
 			delete(s.byID, id)
 			delete(s.byUser[x.user], x)
 			if len(s.byUser[x.user]) == 0 {
@@ -143,7 +162,11 @@ func (s *sessions) sweep() {
 			}
 			continue
 		}
-		if n := x.inbox.expire(before); n > 0 {
+		box := x.inbox.Load()
+		if box == nil {
+			continue
+		}
+		if n := box.expire(before); n > 0 {
 			s.dropped(n)
 			if x.conn != nil {
 				x.conn.nudge() // it is told of the gap

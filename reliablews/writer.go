@@ -146,7 +146,7 @@ func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
 	more := false
 	if c.inbox {
 		before, gaps := len(pieces), 0
-		pieces, c.read, gaps = c.session.inbox.pending(pieces, c.session.id, c.read, writeLimit)
+		pieces, c.read, gaps = c.session.ownInbox().pending(pieces, c.session.id, c.read, writeLimit)
 		more = len(pieces) > before
 		c.hub.counts.delivered.Add(uint64(len(pieces) - before - gaps))
 		c.hub.counts.gaps.Add(uint64(gaps))

@@ -1,0 +1,23 @@
+package reliablews
+
+import (
+	"context"
+	"time"
+)
+
+// over is a context that ends when a connection does. A connection needs no
+// more of one than a channel, and thousands of them are smaller without.
+type over chan struct{}
+
+func (o over) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (o over) Done() <-chan struct{}       { return o }
+func (o over) Value(any) any               { return nil }
+
+func (o over) Err() error {
+	select {
+	case <-o:
+		return context.Canceled
+	default:
+		return nil
+	}
+}
