@@ -1,39 +1,71 @@
 package reliablews
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
-	"math/rand/v2"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/cenkalti/backoff/v4"
 	"github.com/gorilla/websocket"
 )
 
-// ClientOptions changes how a client works. The zero value is good but for
-// Topics; NewClient copies it. The functions are called one at a time, from
-// the goroutine of Run, and hold up what comes after.
+// ClientOptions changes how a client works. The zero value is good; NewClient
+// copies it. The functions named On are called one at a time, from the
+// goroutine of Run, and hold up what comes after; they may call [Client.Send].
 type ClientOptions struct {
 	// Topics are subscribed to, each from a position; the zero Position asks
-	// for a snapshot.
+	// for a snapshot. The topic "@" is the inbox: what the server writes to
+	// this session alone.
 	Topics map[string]Position
 
 	OnMessage  func(Message)  // a message, once and in order
 	OnSnapshot func(Snapshot) // what stands for everything up to its position
 	OnGap      func(Gap)      // messages that cannot be had any more
-	OnState    func(State)    // connecting, live, waiting
+	OnState    func(State)    // connecting, live, waiting, closed
 
-	// Header goes with the handshake. Default: none.
+	// OnDirect subscribes to the inbox and gets its messages, which OnMessage
+	// does not get then.
+	OnDirect func(Message)
+
+	// GetToken returns the credential that the server's Authorize wants, for
+	// each connection anew. A server that refuses it is asked again with
+	// another one, never with the same. Called from a goroutine of the client.
+	// Default: none.
+	GetToken func(context.Context) (string, error)
+
+	// Session is that of an earlier client, as [Client.Session] gave it. With
+	// it the inbox goes on; topics do not need it. Default: a new one.
+	Session ClientSession
+
+	// MaxQueued bounds the calls of Send that wait for their answer or for a
+	// connection. Default: 1,000.
+	MaxQueued int
+
+	// MaxElapsed is how long the client tries to connect before Run returns
+	// [ErrGaveUp]. Default: for ever.
+	MaxElapsed time.Duration
+
+	// Header goes with the handshake, and with the requests of a client that
+	// does without WebSockets. Default: none.
 	Header http.Header
 
-	// Dialer makes the connection. Default: 10 s for the handshake.
+	// Dialer makes the connection. Default: 10 s for the handshake, and the
+	// proxy of the environment.
 	Dialer *websocket.Dialer
+
+	// HTTPClient makes the requests of a client that does without WebSockets.
+	// Its Timeout must be 0, as one of them lasts as long as the connection.
+	// Default: one that dials as Dialer does.
+	HTTPClient *http.Client
+
+	// WebSocketOnly makes the client wait for a WebSocket where there is none,
+	// instead of doing without.
+	WebSocketOnly bool
 
 	// MaxFrameBytes bounds a frame from the server. Default: 64 MiB, for
 	// snapshots.
@@ -43,311 +75,235 @@ type ClientOptions struct {
 	Logger *slog.Logger
 }
 
-// Message is one message of a topic.
-type Message struct {
-	Topic    string
-	Position Position
-	Data     json.RawMessage
+// ClientSession is what a server knows a client by. The token is a secret.
+type ClientSession struct {
+	ID    string `json:"id"`
+	Token string `json:"token"`
 }
 
-// Snapshot stands for every message of a topic up to its position.
-type Snapshot struct {
-	Topic    string
-	Position Position
-	Data     json.RawMessage
-}
-
-// Gap says that messages are lost: those after From and up to Position.
-type Gap struct {
-	Topic    string
-	From     uint64 // offset that the client had, 0 when of another epoch
-	Position Position
-	Reason   string // "epoch", "truncated", "ahead" or "slow"
-}
-
-// Status is what a client is doing.
-type Status string
-
-const (
-	Connecting Status = "connecting"
-	Live       Status = "live"
-	Waiting    Status = "waiting" // for State.Retry, to connect again
-)
-
-// State is a change of status.
-type State struct {
-	Status Status
-	Retry  time.Duration // Waiting: how long
-	Err    error         // Waiting: why the connection ended
-	Denied []string      // Live: topics that the server does not give
-}
-
-// Client subscribes to the topics of a hub. Make one with [NewClient].
+// Client subscribes to the topics of a hub and sends messages to it, over
+// connections that break. Make one with [NewClient], and then use [Client.Run]
+// or [Client.Events]; or with [Dial].
+//
+// One goroutine reads from the connection, another one, that of Run or of the
+// loop over Events, hands over what came: so the connection is kept alive and
+// Send is answered however long the application takes.
 type Client struct {
-	url  string
-	opts ClientOptions
+	ws, http string // the hub's URL, for either
+	opts     ClientOptions
+	retry    chan struct{} // RetryNow
+	ready    chan struct{} // there is something in the queue
+	room     chan struct{} // something was taken from it
+	live     chan struct{} // closed at the first welcome
+	sends    clientSends
 
-	session, token string // of Run
+	// Of the goroutine that connects.
+	via         Transport // what the next attempt begins with
+	fallback    *http.Client
+	refusedAuth string // the credential that was not good (any more)
 
-	mu        sync.Mutex // guards positions
-	positions map[string]Position
+	// Of Dial.
+	stop  context.CancelFunc
+	ended chan struct{}
+	err   error // valid once ended is closed
+
+	mu        sync.Mutex // guards the fields below
+	running   bool
+	positions map[string]Position // behind what the application has taken
+	handed    map[string]Position // the same, and behind what it is busy with
+	busy      bool                // the application has an event that it has not taken yet
+	queue     clientQueue
+	session   ClientSession
+	state     State
+	link      *link     // the connection that is live
+	unacked   int       // events of the inbox that were taken and not acknowledged
+	ackBy     time.Time // when they must be
+	stats     ClientStats
 }
-
-// stableAfter is how long a connection must live before the waits between
-// attempts begin again at the shortest.
-const stableAfter = 10 * time.Second
-
-// goodbyeTimeout is how long a server that has said goodbye may take to close.
-const goodbyeTimeout = 5 * time.Second
 
 // NewClient returns a client for the hub at a ws:// or wss:// URL. It connects
-// in Run.
+// in [Client.Run] or [Client.Events].
 func NewClient(url string, o *ClientOptions) *Client {
-	c := &Client{url: url}
+	c := &Client{
+		ws: url, http: url,
+		retry: make(chan struct{}, 1),
+		ready: make(chan struct{}, 1),
+		room:  make(chan struct{}, 1),
+		live:  make(chan struct{}),
+		via:   WebSocket,
+	}
+	if rest, ok := strings.CutPrefix(url, "http"); ok {
+		c.ws = "ws" + rest
+	} else if rest, ok := strings.CutPrefix(url, "ws"); ok {
+		c.http = "http" + rest
+	}
 	if o != nil {
 		c.opts = *o
 	}
 	if c.opts.Dialer == nil {
-		c.opts.Dialer = &websocket.Dialer{HandshakeTimeout: 10 * time.Second}
+		c.opts.Dialer = &websocket.Dialer{Proxy: http.ProxyFromEnvironment}
 	}
 	if c.opts.Logger == nil {
 		c.opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	orDefault(&c.opts.MaxFrameBytes, 64<<20)
+	orDefault(&c.opts.MaxQueued, 1000)
 	c.positions = maps.Clone(c.opts.Topics)
+	if c.positions == nil {
+		c.positions = map[string]Position{}
+	}
+	if _, asked := c.positions[inboxTopic]; c.opts.OnDirect != nil && !asked {
+		c.positions[inboxTopic] = Position{}
+	}
+	c.session = c.opts.Session
+	c.sends.max = c.opts.MaxQueued
 	return c
 }
 
-// Positions returns where the client is in each topic: after the last message
-// or snapshot that was handed over. A program that keeps them resumes with a
-// new client where this one ended. Safe for concurrent use.
+// Dial connects and returns a client that is live: one that runs by itself
+// until [Client.Close], through every lost connection, and calls the functions
+// of o. It tries until ctx ends, which has no meaning afterwards; a server that
+// refuses the client for good is a [*RefusedError].
+func Dial(ctx context.Context, url string, o *ClientOptions) (*Client, error) {
+	c := NewClient(url, o)
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	c.stop, c.ended = stop, make(chan struct{})
+	go func() {
+		defer close(c.ended)
+		defer stop() // releases the context when Run ends by itself
+		c.err = c.Run(running)
+	}()
+	select {
+	case <-c.live:
+		return c, nil
+	case <-c.ended:
+		return nil, c.err
+	case <-ctx.Done():
+		why := c.State().Err
+		c.Close()
+		if why != nil {
+			return nil, fmt.Errorf("reliablews: dial: %w: %w", ctx.Err(), why)
+		}
+		return nil, fmt.Errorf("reliablews: dial: %w", ctx.Err())
+	}
+}
+
+// Close ends a client of [Dial] and returns once all of it is gone. Not to be
+// called from the client's own functions, which it waits for. The error is why
+// the client had ended before, such as a [*RefusedError]; nil if it had not.
+func (c *Client) Close() error {
+	if c.stop == nil {
+		return nil // Run and Events end with their context
+	}
+	select {
+	case <-c.ended:
+		return c.err
+	default:
+	}
+	c.stop()
+	<-c.ended
+	return nil
+}
+
+// Done is closed when a client of [Dial] has ended: by Close, or because it
+// was refused or gave up, which Close then returns. It is nil for others.
+func (c *Client) Done() <-chan struct{} { return c.ended }
+
+// Run connects, and connects again whenever the connection ends, until ctx
+// ends, the server refuses the client for good, or MaxElapsed is over. It
+// returns the error of ctx, a [*RefusedError], or [ErrGaveUp]. A client runs
+// once at a time; it may run again afterwards, from where it was.
+//
+// A position counts as taken, and [Client.Positions] has it, when the function
+// that got the message, snapshot or gap has returned. A function that ends the
+// context and returns has taken its event; one that panics has not.
+func (c *Client) Run(ctx context.Context) error {
+	return c.consume(ctx, func(e Event) bool {
+		switch e := e.(type) {
+		case Message:
+			if e.Topic == inboxTopic && c.opts.OnDirect != nil {
+				c.opts.OnDirect(e)
+			} else if c.opts.OnMessage != nil {
+				c.opts.OnMessage(e)
+			}
+		case Snapshot:
+			if c.opts.OnSnapshot != nil {
+				c.opts.OnSnapshot(e)
+			}
+		case Gap:
+			if c.opts.OnGap != nil {
+				c.opts.OnGap(e)
+			}
+		}
+		return true
+	})
+}
+
+// RetryNow makes a client that waits connect at once, and one that is live find
+// out within 5 s if its connection is alive: for when the program knows that
+// the network has changed. Safe for concurrent use.
+func (c *Client) RetryNow() {
+	c.mu.Lock()
+	l := c.link
+	c.mu.Unlock()
+	if l != nil {
+		l.doubt()
+		return
+	}
+	nudge(c.retry)
+}
+
+// Positions returns where the client is in each topic: behind the last message,
+// snapshot or gap that the application has taken, as [Client.Run] and
+// [Client.Events] define it. A program that keeps them resumes with a new
+// client where this one ended. Safe for concurrent use.
+//
+// What is done with a message and the position kept for it are two things, and
+// a program may end between them. One that must do each thing once keeps the
+// position of the message itself, in the same transaction as what it has done.
 func (c *Client) Positions() map[string]Position {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.positions)
 }
 
-// Run connects, and connects again whenever the connection ends, until ctx
-// ends or the server refuses the client for good. It returns the error of ctx,
-// or a [*RefusedError].
-func (c *Client) Run(ctx context.Context) error {
-	schedule := backoffState{Start: 1000, Factor: 2, Max: 30_000}
-	waits := c.waits(schedule)
-	for {
-		c.state(State{Status: Connecting})
-		began := time.Now()
-		l := &link{client: c, ctx: ctx}
-		err := l.run()
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		var refused *RefusedError
-		if errors.As(err, &refused) {
-			return err
-		}
-		if l.backoff != nil && *l.backoff != schedule {
-			schedule = *l.backoff
-			waits = c.waits(schedule)
-		} else if l.live && time.Since(began) >= stableAfter {
-			waits.Reset()
-		}
-		wait := fullJitter(waits)
-		if l.delay > 0 {
-			wait = l.delay // the server has spread its clients itself
-		}
-		c.opts.Logger.Info("connection ended", "error", err, "retry", wait)
-		c.state(State{Status: Waiting, Retry: wait, Err: err})
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return ctx.Err()
-		}
-	}
-}
-
-// waits makes the waits between attempts grow as the server wants it.
-func (c *Client) waits(b backoffState) *backoff.ExponentialBackOff {
-	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(time.Duration(b.Start)*time.Millisecond),
-		backoff.WithMultiplier(b.Factor),
-		backoff.WithMaxInterval(time.Duration(b.Max)*time.Millisecond),
-		backoff.WithRandomizationFactor(0), // fullJitter does it, within the cap
-		backoff.WithMaxElapsedTime(0),      // never give up
-	)
-}
-
-// fullJitter spreads a wait over its whole length, so that clients that were
-// cut off together do not come back together.
-func fullJitter(b *backoff.ExponentialBackOff) time.Duration {
-	return rand.N(b.NextBackOff()) + time.Millisecond
-}
-
-func (c *Client) state(s State) {
-	if c.opts.OnState != nil {
-		c.opts.OnState(s)
-	}
-}
-
-func (c *Client) position(topic string) Position {
+// Session returns the session of the latest connection, for
+// [ClientOptions.Session]. Its zero value means that there was none yet. Safe
+// for concurrent use.
+func (c *Client) Session() ClientSession {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.positions[topic]
+	return c.session
 }
 
-func (c *Client) move(topic string, p Position) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.positions[topic] = p
-}
-
-// link is one connection of a client.
-type link struct {
-	client  *Client
-	ctx     context.Context
-	ws      *websocket.Conn
-	live    bool
-	delay   time.Duration // from the server's goodbye
-	backoff *backoffState // from its welcome
-	timeout time.Duration
-}
-
-var errHole = errors.New("reliablews: a message is missing")
-
-// run serves the connection until it ends.
-func (l *link) run() error {
-	c := l.client
-	dialer := *c.opts.Dialer
-	dialer.Subprotocols = []string{Subprotocol}
-	ws, resp, err := dialer.DialContext(l.ctx, c.url, c.opts.Header)
-	if err != nil {
-		if resp != nil && resp.StatusCode >= 400 && resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusRequestTimeout {
-			return &RefusedError{Code: resp.StatusCode, Reason: resp.Status}
-		}
-		return fmt.Errorf("reliablews: connect: %w", err)
-	}
-	defer ws.Close()
-	// A read has no context of its own: closing is what ends it.
-	defer context.AfterFunc(l.ctx, func() { ws.Close() })()
-	if ws.Subprotocol() != Subprotocol {
-		return &RefusedError{Code: websocket.CloseProtocolError, Reason: "the server does not speak " + Subprotocol}
-	}
-	ws.SetReadLimit(c.opts.MaxFrameBytes)
-	l.ws, l.timeout = ws, 45*time.Second
-
-	hello := clientFrame{T: "hello", Session: c.session, Token: c.token, Topics: map[string]*Position{}}
-	for name, p := range c.Positions() {
-		hello.Topics[name] = nil
-		if p != (Position{}) {
-			hello.Topics[name] = &p
-		}
-	}
-	if err := l.send(hello); err != nil {
-		return err
-	}
-	for {
-		ws.SetReadDeadline(time.Now().Add(l.timeout))
-		_, data, err := ws.ReadMessage()
-		if err != nil {
-			return l.ended(err)
-		}
-		f, err := decodeServerFrame(data)
-		if err != nil {
-			return err
-		}
-		if err := l.handle(f); err != nil {
-			return err
-		}
+// nudge wakes whoever waits on a channel with room for one. It never waits.
+func nudge(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
 	}
 }
 
-// ended says what the end of a connection means for the client.
-func (l *link) ended(err error) error {
-	var closed *websocket.CloseError
-	if errors.As(err, &closed) {
-		switch {
-		case final(closed.Code):
-			return &RefusedError{Code: closed.Code, Reason: closed.Text}
-		case closed.Code == CloseTakenOver:
-			l.client.session, l.client.token = "", ""
-		}
+// httpClient makes requests the way the dialer makes connections, if it was
+// not given. idle lets go of what it keeps open.
+func (o *ClientOptions) httpClient() (client *http.Client, idle func()) {
+	if o.HTTPClient != nil {
+		return o.HTTPClient, func() {}
 	}
-	return fmt.Errorf("reliablews: connection lost: %w", err)
+	d := o.Dialer
+	t := &http.Transport{
+		Proxy:              d.Proxy,
+		DialContext:        d.NetDialContext,
+		DialTLSContext:     d.NetDialTLSContext,
+		TLSClientConfig:    d.TLSClientConfig.Clone(),
+		ForceAttemptHTTP2:  true,
+		IdleConnTimeout:    time.Minute,
+		DisableCompression: true, // a compressed stream may be held back
+	}
+	return &http.Client{Transport: t, Jar: d.Jar}, t.CloseIdleConnections
 }
 
-func (l *link) send(f clientFrame) error {
-	l.ws.SetWriteDeadline(time.Now().Add(l.timeout))
-	if err := l.ws.WriteJSON(f); err != nil {
-		return fmt.Errorf("reliablews: send: %w", err)
-	}
-	return nil
-}
-
-func (l *link) handle(f serverFrame) error {
-	c := l.client
-	if !l.live && f.T != "welcome" && f.T != "bye" {
-		return fmt.Errorf("%w: %s before the welcome", errFrame, f.T)
-	}
-	switch f.T {
-	case "welcome":
-		l.welcome(f)
-	case "msg":
-		at := c.position(f.S)
-		switch {
-		case f.O <= at.Offset:
-			return nil // seen, on an earlier connection or in a snapshot
-		case f.P > at.Offset:
-			return fmt.Errorf("%w: %s goes on with %d after %d, this client has %d", errHole, f.S, f.O, f.P, at.Offset)
-		}
-		at.Offset = f.O
-		if c.opts.OnMessage != nil {
-			c.opts.OnMessage(Message{f.S, at, f.D})
-		}
-		c.move(f.S, at)
-	case "snap":
-		at := Position{f.E, f.O}
-		if c.opts.OnSnapshot != nil {
-			c.opts.OnSnapshot(Snapshot{f.S, at, f.D})
-		}
-		c.move(f.S, at)
-	case "gap":
-		at := Position{f.E, f.O}
-		if c.opts.OnGap != nil {
-			c.opts.OnGap(Gap{f.S, f.P, at, f.Reason})
-		}
-		c.move(f.S, at)
-	case "ping":
-		for topic, offset := range f.Pos {
-			if at := c.position(topic); offset > at.Offset {
-				at.Offset = offset
-				c.move(topic, at)
-			}
-		}
-		return l.send(clientFrame{T: "pong", TS: f.TS})
-	case "bye":
-		l.delay = time.Duration(f.Delay) * time.Millisecond
-		l.timeout = min(l.timeout, goodbyeTimeout) // for the close frame, which may never come
-	}
-	return nil
-}
-
-func (l *link) welcome(f serverFrame) {
-	c := l.client
-	c.session, c.token = f.Session, f.Token
-	if f.Timeout > 0 {
-		l.timeout = time.Duration(f.Timeout) * time.Millisecond
-	}
-	if b := f.Backoff; b != nil && b.Start > 0 && b.Factor >= 1 && b.Max >= b.Start {
-		l.backoff = b
-	}
-	for name, state := range f.Topics {
-		if state.Resumed {
-			// For one who is new to a topic without snapshots this is where it
-			// begins; for others it is where they are.
-			c.move(name, Position{state.Epoch, state.Offset})
-		}
-	}
-	l.live = true
-	c.state(State{Status: Live, Denied: f.Denied})
+// opening is how long the handshake may take.
+func (o *ClientOptions) opening() time.Duration {
+	return cmp.Or(o.Dialer.HandshakeTimeout, 10*time.Second)
 }

@@ -1,0 +1,77 @@
+package reliablews
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+// wsCarrier carries frames over a WebSocket.
+type wsCarrier struct {
+	link *link
+	ws   *websocket.Conn // set by the first read, before anything is written
+	mu   sync.Mutex      // one writes at a time
+}
+
+func (w *wsCarrier) open() error {
+	c := w.link.client
+	dialer := *c.opts.Dialer
+	dialer.Subprotocols = []string{Subprotocol}
+	ctx, cancel := context.WithTimeout(w.link.ctx, c.opts.opening())
+	defer cancel()
+	ws, resp, err := dialer.DialContext(ctx, c.ws, c.opts.Header)
+	if err != nil {
+		if resp != nil {
+			return &statusError{resp.StatusCode, resp.Status}
+		}
+		return fmt.Errorf("reliablews: connect: %w", err)
+	}
+	// A read has no context of its own: closing is what ends it.
+	context.AfterFunc(w.link.ctx, func() { ws.Close() })
+	w.ws = ws
+	if ws.Subprotocol() != Subprotocol {
+		return &RefusedError{Code: websocket.CloseProtocolError, Reason: "the server does not speak " + Subprotocol}
+	}
+	ws.SetReadLimit(c.opts.MaxFrameBytes)
+	hello, err := w.link.hello()
+	if err != nil {
+		return err
+	}
+	_, err = w.write([][]byte{hello})
+	return err
+}
+
+func (w *wsCarrier) read(timeout time.Duration) ([]byte, error) {
+	if w.ws == nil {
+		if err := w.open(); err != nil {
+			return nil, err
+		}
+	}
+	w.ws.SetReadDeadline(time.Now().Add(timeout))
+	_, data, err := w.ws.ReadMessage()
+	if err != nil {
+		return nil, fmt.Errorf("reliablews: read: %w", err)
+	}
+	return data, nil
+}
+
+func (w *wsCarrier) close() {
+	if w.ws != nil {
+		w.ws.Close()
+	}
+}
+
+func (w *wsCarrier) write(frames [][]byte) ([][]byte, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ws.SetWriteDeadline(time.Now().Add(45 * time.Second))
+	for _, f := range frames {
+		if err := w.ws.WriteMessage(websocket.TextMessage, f); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
