@@ -17,8 +17,8 @@ type Transport string
 
 const (
 	WebSocket Transport = "websocket"
-	Stream    Transport = "stream" // server to client in one long answer, client to server in requests
-	Poll      Transport = "poll"   // all in requests, where a proxy holds long answers back
+	Stream    Transport = viaStream // server to client in one long answer, client to server in requests
+	Poll      Transport = viaPoll   // all in requests, where a proxy holds long answers back
 )
 
 // State is a change of status.

@@ -3,7 +3,6 @@ package reliablews
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -13,7 +12,7 @@ import (
 type wsCarrier struct {
 	link *link
 	ws   *websocket.Conn // set by the first read, before anything is written
-	mu   sync.Mutex      // one writes at a time
+	turn chan struct{}   // one writes at a time, who has put something in
 }
 
 func (w *wsCarrier) open() error {
@@ -65,8 +64,12 @@ func (w *wsCarrier) close() {
 }
 
 func (w *wsCarrier) write(frames [][]byte) ([][]byte, error) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	select {
+	case w.turn <- struct{}{}:
+		defer func() { <-w.turn }()
+	case <-w.link.ctx.Done():
+		return nil, context.Cause(w.link.ctx)
+	}
 	w.ws.SetWriteDeadline(time.Now().Add(45 * time.Second))
 	for _, f := range frames {
 		if err := w.ws.WriteMessage(websocket.TextMessage, f); err != nil {
