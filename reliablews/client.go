@@ -100,7 +100,8 @@ type Client struct {
 	// Of the goroutine that connects.
 	via         Transport // what the next attempt begins with
 	fallback    *http.Client
-	refusedAuth string // the credential that was not good (any more)
+	refusedAuth string    // the credential that was not good (any more)
+	dialed      time.Time // the latest WebSocket; of the goroutine that probes, while there is one
 
 	// Of Dial.
 	stop  context.CancelFunc

@@ -244,7 +244,8 @@ func (l *link) drained() error {
 // probe tries a WebSocket once a minute beside a connection without, with the
 // same session. Its welcome makes it replace this one.
 func (l *link) probe() {
-	timer := time.NewTimer(probeEvery)
+	// It may be a while since the last one, over other connections.
+	timer := time.NewTimer(time.Until(l.client.dialed.Add(probeEvery)))
 	defer timer.Stop()
 	for {
 		select {

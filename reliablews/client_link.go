@@ -95,6 +95,7 @@ func (c *Client) newLink(parent context.Context, via Transport, auth string) *li
 	l.ctx, l.fail = context.WithCancelCause(parent)
 	switch via {
 	case WebSocket:
+		c.dialed = l.began
 		l.carrier = &wsCarrier{link: l, turn: make(chan struct{}, 1)}
 	case Stream:
 		l.carrier = &streamCarrier{httpCarrier: httpCarrier{link: l}}

@@ -168,6 +168,8 @@ func (s *plainServer) serve(ctx context.Context, welcome serverFrame, write func
 	for name, state := range welcome.Topics {
 		at[name] = state.Offset
 	}
+	beat := time.NewTicker(30 * time.Second)
+	defer beat.Stop()
 	for {
 		frames, more := s.after(at)
 		for _, f := range frames {
@@ -177,6 +179,10 @@ func (s *plainServer) serve(ctx context.Context, welcome serverFrame, write func
 		}
 		select {
 		case <-more:
+		case now := <-beat.C:
+			if write(serverFrame{T: "ping", TS: now.UnixMilli()}) != nil {
+				return nil
+			}
 		case <-ctx.Done():
 			return closing(ctx)
 		}
@@ -307,6 +313,9 @@ func (s *plainServer) poll(w http.ResponseWriter, r *http.Request, hello clientF
 	defer late.Stop()
 	for fresh := hello.Session != welcome.Session; ; fresh = false {
 		if closed := closing(ctx); closed != nil {
+			if fresh {
+				list = nil // no welcome
+			}
 			list = append(list, serverFrame{T: "close", Code: closed.Code, Reason: closed.Text})
 			break
 		}

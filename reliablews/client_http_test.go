@@ -1,0 +1,294 @@
+package reliablews
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/gorilla/websocket"
+)
+
+func transports(states *[]string) func(State) {
+	return func(s State) {
+		if s.Status == Live {
+			*states = append(*states, string(s.Transport))
+		}
+	}
+}
+
+func TestClientDoesWithoutWebSockets(t *testing.T) {
+	for _, via := range []Transport{Stream, Poll} {
+		t.Run(string(via), func(t *testing.T) {
+			withPlainServer(t, func(t *testing.T, n *network, s *plainServer) {
+				s.block(WebSocket, true)
+				s.block(Stream, via == Poll)
+				var states []string
+				l := newListener()
+				o := l.options(n, map[string]Position{"feed": {"e1", 0}, "@": {}})
+				o.OnState = transports(&states)
+				began := time.Now()
+				c := NewClient("ws://memory/", o)
+				stop := runClient(c)
+				s.publish(2)
+				l.wait(2)
+				if took := time.Since(began); via == Stream && took != 0 || via == Poll && took != streamTimeout {
+					t.Errorf("the first message came after %s", took)
+				}
+				if got, err := c.Send(t.Context(), "say", "hello"); err != nil || string(got) != `"hello"` {
+					t.Errorf("got %s, %v", got, err)
+				}
+				s.publish(1)
+				s.direct(1)
+				advance(40 * time.Second) // more than a poll lasts, less than until a WebSocket is tried
+				s.publish(1)
+				synctest.Wait()
+				want := []string{"message feed e1/1 1", "message feed e1/2 2", "message feed e1/3 3", "message @ S1/1 1", "message feed e1/4 4"}
+				if got := l.all(); !sameSet(got, want) { // topics have no order among them
+					t.Errorf("heard %q, want %q", got, want)
+				}
+				if !slices.Equal(states, []string{string(via)}) {
+					t.Errorf("live on %q", states)
+				}
+				heard := s.take()
+				acked := via == Stream && slices.ContainsFunc(heard, func(f clientFrame) bool { return f.Pos["@"] == 1 })
+				hellos := s.greetings()
+				if via == Poll { // the hello acknowledges
+					at := hellos[len(hellos)-1].Topics["@"]
+					acked = at != nil && at.Offset == 1
+				}
+				if !acked {
+					t.Errorf("the inbox is not acknowledged: %+v, %+v", heard, hellos[len(hellos)-1])
+				}
+				// It has waited for messages, not asked again and again.
+				if via == Poll && len(hellos) > 8 || via == Stream && len(hellos) != 1 {
+					t.Errorf("%d hellos", len(hellos))
+				}
+				// A cut does not make it begin with a WebSocket again.
+				n.cut()
+				s.publish(1)
+				l.wait(6)
+				if !slices.Equal(states, []string{string(via), string(via)}) {
+					t.Errorf("live on %q", states)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// A WebSocket is tried beside the stream. It takes the session over with its
+// welcome, and nothing is lost or repeated.
+func TestClientGoesBackToWebSockets(t *testing.T) {
+	for _, via := range []Transport{Stream, Poll} {
+		t.Run(string(via), func(t *testing.T) {
+			withPlainServer(t, func(t *testing.T, n *network, s *plainServer) {
+				s.block(WebSocket, true)
+				s.block(Stream, via == Poll)
+				var states []string
+				l := newListener()
+				o := l.options(n, map[string]Position{"feed": {"e1", 0}, "@": {}})
+				o.OnState = transports(&states)
+				first := time.Now()
+				c := NewClient("ws://memory/", o)
+				stop := runClient(c)
+				s.publish(1)
+				s.direct(1)
+				l.wait(2)
+				advance(90 * time.Second) // one that fails
+				s.block(WebSocket, false)
+				for c.State().Transport != WebSocket && time.Since(first) < time.Hour {
+					s.publish(1)
+					advance(time.Second)
+				}
+				if took := time.Since(first); took < 2*probeEvery || took > 2*probeEvery+time.Second {
+					t.Errorf("back after %s, want the second minute", took)
+				}
+				s.publish(1)
+				s.direct(1)
+				synctest.Wait()
+				heard := l.all()
+				for i, o := 0, 0; i < len(heard); i++ {
+					if heard[i][:9] == "message @" {
+						continue
+					}
+					if o++; heard[i] != fmt.Sprintf("message feed e1/%d %d", o, o) {
+						t.Errorf("feed message %d is %q", o, heard[i])
+					}
+				}
+				if last := heard[len(heard)-1]; last != "message @ S1/2 2" && heard[len(heard)-2] != "message @ S1/2 2" {
+					t.Errorf("the last are %q, want one of the same session's inbox", heard[len(heard)-2:])
+				}
+				if !slices.Equal(states, []string{string(via), "websocket"}) {
+					t.Errorf("live on %q", states)
+				}
+				if session := c.Session().ID; session != "S1" {
+					t.Errorf("the session is %s", session)
+				}
+				if got, err := c.Send(t.Context(), "say", 1); err != nil || string(got) != "1" {
+					t.Errorf("got %s, %v", got, err)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// A proxy lets the WebSocket through and then nothing on it: the session was
+// taken over by its hello, and is not given up.
+func TestAWebSocketThatSwallowsTheWelcomeCostsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, s := new(network), newPlainServer()
+		s.block(WebSocket, true)
+		var swallow atomic.Bool
+		stopServer := n.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if !swallow.Load() || !websocket.IsWebSocketUpgrade(r) {
+				s.ServeHTTP(w, r)
+				return
+			}
+			acted(func(ws *websocket.Conn) {
+				var hello clientFrame
+				ws.ReadJSON(&hello)
+				s.open(r.Context(), hello)
+				ws.ReadJSON(&hello) // until the client gives it up
+			}).ServeHTTP(w, r)
+		}))
+		l := newListener()
+		c := NewClient("ws://memory/", l.options(n, map[string]Position{"feed": {"e1", 0}, "@": {}}))
+		stop := runClient(c)
+		s.publish(1)
+		l.wait(1)
+		swallow.Store(true)
+		advance(probeEvery + time.Second)
+		swallow.Store(false)
+		s.publish(1)
+		s.direct(1)
+		advance(probeEvery / 2)
+		synctest.Wait()
+		if got, want := l.all(), []string{"message feed e1/1 1", "message feed e1/2 2", "message @ S1/1 1"}; !sameSet(got, want) {
+			t.Errorf("heard %q, want %q", got, want)
+		}
+		stop()
+		stopServer()
+	})
+}
+
+func sameSet(a, b []string) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
+
+func TestAPostWithoutASessionMakesTheClientSayHelloAgain(t *testing.T) {
+	withPlainServer(t, func(t *testing.T, n *network, s *plainServer) {
+		s.block(WebSocket, true)
+		s.goneOnPost = true
+		c := NewClient("ws://memory/", &ClientOptions{Dialer: n.dialer()})
+		stop := runClient(c)
+		if got, err := c.Send(t.Context(), "say", 1); err != nil || string(got) != "1" {
+			t.Errorf("got %s, %v", got, err)
+		}
+		if got := len(s.greetings()); got != 2 {
+			t.Errorf("%d hellos, want 2", got)
+		}
+		stop()
+	})
+}
+
+// Where there are neither WebSockets nor requests, it is for the server to say
+// whether that lasts: both must be refused.
+func TestWhenAClientWithoutWebSocketsStaysAway(t *testing.T) {
+	tests := map[string]struct {
+		webSocket, post int // statuses
+		only            bool
+		want            int // of the RefusedError, 0 when it tries on
+	}{
+		"both refused":             {401, 400, false, 401},
+		"the request is forbidden": {502, 403, false, 403},
+		"no requests here":         {502, 405, false, 0},
+		"not now":                  {400, 503, false, 0},
+		"too many":                 {429, 403, false, 0},
+		"only WebSockets":          {403, 200, true, 403},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n := new(network)
+				stop := n.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if websocket.IsWebSocketUpgrade(r) {
+						w.WriteHeader(test.webSocket)
+					} else {
+						w.WriteHeader(test.post)
+					}
+				}))
+				c := NewClient("ws://memory/", &ClientOptions{Dialer: n.dialer(), WebSocketOnly: test.only, MaxElapsed: time.Minute})
+				err := c.Run(t.Context())
+				var refused *RefusedError
+				if errors.As(err, &refused) {
+					if refused.Code != test.want {
+						t.Errorf("got %v, want %d", err, test.want)
+					}
+				} else if test.want != 0 || !errors.Is(err, ErrGaveUp) {
+					t.Errorf("got %v, want %d", err, test.want)
+				}
+				stop()
+			})
+		})
+	}
+}
+
+// The vectors hold whatever carries the frames.
+func TestClientFollowsTheVectorsOnAStream(t *testing.T) {
+	var vectors []sequence
+	readVectors(t, "sequences.json", &vectors)
+	for _, v := range vectors {
+		if v.Asks != nil || v.Reconnects {
+			continue
+		}
+		t.Run(v.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				n, l := new(network), newListener()
+				stop := n.serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					var f clientFrame
+					if websocket.IsWebSocketUpgrade(r) {
+						http.Error(w, "", http.StatusBadRequest)
+						return
+					}
+					json.NewDecoder(r.Body).Decode(&f)
+					if f.T == "post" {
+						w.Header().Set("Content-Type", "application/json")
+						w.Write([]byte("[]"))
+						return
+					}
+					w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+					for _, frame := range v.Frames {
+						fmt.Fprintf(w, "data: %s\r\n\r\n", frame)
+					}
+					http.NewResponseController(w).Flush()
+					<-r.Context().Done()
+				}))
+				topics := map[string]Position{}
+				for name, p := range v.Topics {
+					topics[name] = Position{}
+					if p != nil {
+						topics[name] = *p
+					}
+				}
+				c := NewClient("ws://memory/", l.options(n, topics))
+				stopClient := runClient(c)
+				synctest.Wait()
+				if got := l.all(); !sameLines(got, v.Hears) {
+					t.Errorf("heard %q, want %q", got, v.Hears)
+				}
+				stopClient()
+				stop()
+			})
+		})
+	}
+}
