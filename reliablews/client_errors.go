@@ -54,6 +54,7 @@ var (
 	errSilent    = errors.New("reliablews: the connection is silent")
 	errBehind    = errors.New("reliablews: the application takes messages too slowly")
 	errReplaced  = errors.New("reliablews: a WebSocket replaces the connection")
+	errYield     = errors.New("reliablews: a WebSocket is tried")
 	errGone      = errors.New("reliablews: the server does not know the session any more")
 	errGoodbye   = errors.New("reliablews: the server said goodbye")
 )

@@ -16,6 +16,10 @@ import (
 // probeEvery is how often a client without a WebSocket tries one.
 const probeEvery = time.Minute
 
+// yieldAfter is how long its hello waits for a poll to end. The server waits
+// for that hello for 10 s.
+const yieldAfter = 5 * time.Second
+
 // httpCarrier is what both ways without WebSockets have in common: requests
 // to the hub's URL.
 type httpCarrier struct{ link *link }
@@ -49,8 +53,8 @@ func (h httpCarrier) post(ctx context.Context, body []byte, accept string) (*htt
 }
 
 // frames makes a request whose answer is a list of frames.
-func (h httpCarrier) frames(body []byte, timeout time.Duration) (frames [][]byte, err error) {
-	ctx, cancel := context.WithTimeoutCause(h.link.ctx, timeout, errSilent)
+func (h httpCarrier) frames(ctx context.Context, body []byte, timeout time.Duration) (frames [][]byte, err error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, errSilent)
 	defer cancel()
 	resp, err := h.post(ctx, body, "application/json")
 	if err != nil {
@@ -89,7 +93,7 @@ func (h httpCarrier) write(frames [][]byte) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	answers, err := h.frames(body, 45*time.Second)
+	answers, err := h.frames(h.link.ctx, body, 45*time.Second)
 	if status, ok := err.(*statusError); ok && status.code == http.StatusGone {
 		err = errGone
 	}
@@ -207,18 +211,57 @@ func (p *pollCarrier) read(timeout time.Duration) ([]byte, error) {
 				return nil, err
 			}
 		}
-		hello, err := p.link.hello()
+		list, err := p.poll(timeout)
+		if err == errYield {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
-		if p.list, err = p.frames(hello, timeout); err != nil {
-			return nil, err
-		}
-		p.polled = true
+		p.list, p.polled = list, true
 	}
 	frame := p.list[0]
 	p.list = p.list[1:]
 	return frame, nil
+}
+
+func (p *pollCarrier) poll(timeout time.Duration) ([][]byte, error) {
+	l := p.link
+	select {
+	case l.turn <- struct{}{}:
+		defer func() { <-l.turn }()
+	case <-l.ctx.Done():
+		return nil, context.Cause(l.ctx)
+	}
+	ctx, halt := context.WithCancelCause(l.ctx)
+	defer halt(nil)
+	l.halt.Store(&halt)
+	hello, err := l.hello()
+	if err != nil {
+		return nil, err
+	}
+	return p.frames(ctx, hello, timeout)
+}
+
+// yield waits until no poll says hello, and keeps it so until the turn is given
+// back: a poll that came to the server behind the hello of a WebSocket would
+// take the session over again. One that has waited for a while has been there
+// already and is given up.
+func (l *link) yield(ctx context.Context) error {
+	timer := time.NewTimer(yieldAfter)
+	defer timer.Stop()
+	for {
+		select {
+		case l.turn <- struct{}{}:
+			return nil
+		case <-timer.C:
+			if halt := l.halt.Load(); halt != nil {
+				(*halt)(errYield)
+			}
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 func (p *pollCarrier) close() {}
@@ -286,5 +329,8 @@ func (l *link) tryWebSocket() (replaced bool) {
 		return true
 	}
 	l.probed.Store(false)
+	if next.holds {
+		<-l.turn
+	}
 	return false
 }

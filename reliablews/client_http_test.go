@@ -106,7 +106,7 @@ func TestClientGoesBackToWebSockets(t *testing.T) {
 					s.publish(1)
 					advance(time.Second)
 				}
-				if took := time.Since(first); took < 2*probeEvery || took > 2*probeEvery+time.Second {
+				if took := time.Since(first); took < 2*probeEvery || took > 2*probeEvery+yieldAfter {
 					t.Errorf("back after %s, want the second minute", took)
 				}
 				s.publish(1)
@@ -137,6 +137,30 @@ func TestClientGoesBackToWebSockets(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A poll that waits for messages is given up for the WebSocket's hello, so that
+// it never comes behind it and takes the session over again.
+func TestAPollYieldsToTheWebSocket(t *testing.T) {
+	withPlainServer(t, func(t *testing.T, n *network, s *plainServer) {
+		s.block(WebSocket, true)
+		s.block(Stream, true)
+		c := NewClient("ws://memory/", &ClientOptions{Topics: feed(), Dialer: n.dialer()})
+		stop := runClient(c)
+		advance(30 * time.Second)
+		s.block(WebSocket, false)
+		advance(probeEvery/2 + yieldAfter + time.Second)
+		synctest.Wait()
+		hellos := s.greetings()
+		if got := c.State(); got.Transport != WebSocket || c.Session().ID != "S1" || hellos[len(hellos)-1].Via != "" {
+			t.Errorf("got %+v in session %s, the last hello is %+v", got, c.Session().ID, hellos[len(hellos)-1])
+		}
+		advance(10 * time.Minute)
+		if got := c.Stats().Connections; got != 2 {
+			t.Errorf("%d connections, want 2", got)
+		}
+		stop()
+	})
 }
 
 // A proxy lets the WebSocket through and then nothing on it: the session was
@@ -172,6 +196,9 @@ func TestAWebSocketThatSwallowsTheWelcomeCostsNothing(t *testing.T) {
 		synctest.Wait()
 		if got, want := l.all(), []string{"message feed e1/1 1", "message feed e1/2 2", "message @ S1/1 1"}; !sameSet(got, want) {
 			t.Errorf("heard %q, want %q", got, want)
+		}
+		if session := c.Session().ID; session != "S1" {
+			t.Errorf("the session is %s", session)
 		}
 		stop()
 		stopServer()

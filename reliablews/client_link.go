@@ -51,10 +51,10 @@ type link struct {
 	wake    chan struct{} // something may be due
 	more    chan struct{} // there may be a message to send
 
-	replaces *link         // at its welcome
-	probed   atomic.Bool   // a WebSocket has said hello with the same session
-	greeted  chan struct{} // closed when the hello is made
-	greet    sync.Once
+	replaces *link                                   // at its welcome
+	probed   atomic.Bool                             // a WebSocket has said hello with the same session
+	turn     chan struct{}                           // who has put something in may say hello: a poll, or what replaces it
+	halt     atomic.Pointer[context.CancelCauseFunc] // of the poll that waits
 
 	// Of the goroutine that reads, until run returns.
 	timeout      time.Duration
@@ -65,6 +65,7 @@ type link struct {
 	behind       bool          // frames are let go of: see enqueue
 	spoke        bool          // the server has said why it ends
 	unauthorized bool
+	holds        bool  // the turn of the one that it replaces
 	next         *link // what replaced it
 	nextEnded    chan error
 
@@ -89,7 +90,7 @@ func (c *Client) newLink(parent context.Context, via Transport, auth string) *li
 		live:    make(chan struct{}),
 		wake:    make(chan struct{}, 1),
 		more:    make(chan struct{}, 1),
-		greeted: make(chan struct{}),
+		turn:    make(chan struct{}, 1),
 		timeout: 45 * time.Second, heartbeat: 30 * time.Second,
 	}
 	l.ctx, l.fail = context.WithCancelCause(parent)
@@ -215,12 +216,9 @@ func (l *link) hello() ([]byte, error) {
 	l.mu.Lock()
 	l.helloAt = time.Now()
 	l.mu.Unlock()
-	l.greet.Do(func() {
-		if l.replaces != nil {
-			l.replaces.probed.Store(true)
-		}
-		close(l.greeted)
-	})
+	if l.replaces != nil {
+		l.replaces.probed.Store(true)
+	}
 	return json.Marshal(f)
 }
 

@@ -272,3 +272,31 @@ func TestASessionGoesOnInAnotherClient(t *testing.T) {
 		stop()
 	})
 }
+
+// The welcome of a connection that replaces another one says where the client
+// was at its hello; the other one has brought more since.
+func TestAWelcomeMovesNobodyBack(t *testing.T) {
+	c := NewClient("ws://memory/", &ClientOptions{Topics: map[string]Position{"feed": {"e1", 7}, "ticks": {}}})
+	c.handed = c.Positions()
+	l := c.newLink(t.Context(), WebSocket, "")
+	c.accept(l, serverFrame{T: "welcome", Topics: map[string]topicState{
+		"feed": {Epoch: "e1", Offset: 5, Resumed: true}, "ticks": {Epoch: "e2", Offset: 40, Resumed: true},
+	}})
+	if c.handed["feed"] != (Position{"e1", 7}) || c.handed["ticks"] != (Position{"e2", 40}) {
+		t.Errorf("got %v", c.handed)
+	}
+}
+
+// The gap between two sessions has not been taken yet: offsets of the one before
+// would acknowledge what the application has not seen.
+func TestAnInboxIsNotAcknowledgedToAnotherSession(t *testing.T) {
+	c := NewClient("ws://memory/", &ClientOptions{Topics: map[string]Position{"@": {"S1", 7}}})
+	c.link, c.unacked, c.session.ID = c.newLink(t.Context(), WebSocket, ""), 1, "S2"
+	if pos, _ := c.ack(c.link, 0); pos != nil {
+		t.Errorf("got %v", pos)
+	}
+	c.session.ID = "S1"
+	if pos, _ := c.ack(c.link, 0); pos["@"] != 7 {
+		t.Errorf("got %v", pos)
+	}
+}

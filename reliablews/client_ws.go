@@ -35,6 +35,12 @@ func (w *wsCarrier) open() error {
 		return &RefusedError{Code: websocket.CloseProtocolError, Reason: "the server does not speak " + Subprotocol}
 	}
 	ws.SetReadLimit(c.opts.MaxFrameBytes)
+	if old := w.link.replaces; old != nil {
+		if err := old.yield(w.link.ctx); err != nil {
+			return err
+		}
+		w.link.holds = true
+	}
 	hello, err := w.link.hello()
 	if err != nil {
 		return err
