@@ -32,8 +32,8 @@ var (
 	ErrGaveUp = errors.New("reliablews: gave up connecting")
 )
 
-// ReplyError is the server's answer to a message that it does not take: from
-// its handler, or "unknown" (nothing handles that name), "internal" (the
+// ReplyError is the server's answer to a message that it does not take. Its
+// [Handler] returns it and the client's Send does; or it is "unknown" (nothing handles that name), "internal" (the
 // handler failed) or "forgotten" (it was handled, and the answer is not kept).
 type ReplyError struct {
 	Refused string // a word for programs

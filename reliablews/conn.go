@@ -13,15 +13,17 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// conn is one connection. It has a goroutine that reads, where the carrier can
-// be read; one that writes exists only while there is something to write.
+// conn is one connection. It has a goroutine that reads, where that can be
+// read; one that writes exists only while there is something to write.
 type conn struct {
 	hub      *Hub
-	out      carrier
+	out      outlet
 	identity *Identity      // nil when everyone may read everything
 	request  *http.Request  // of a handshake whose credential is to come, nil after
 	address  string         // that it counts for
 	session  *session       // set by the hello
+	poll     bool           // it is one
+	first    bool           // its session had no poll before it; set by the hello
 	ctx      over           // ends with the connection
 	joining  sync.WaitGroup // subscriptions that wait for their place
 	silence  *time.Timer    // gives up a client that sends beside the connection, nil for others
@@ -54,7 +56,7 @@ const (
 	lingering  = time.Second
 )
 
-func (h *Hub) newConn(out carrier, identity *Identity, address string) *conn {
+func (h *Hub) newConn(out outlet, identity *Identity, address string) *conn {
 	return &conn{hub: h, out: out, identity: identity, address: address, ctx: make(over)}
 }
 

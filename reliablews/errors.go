@@ -40,12 +40,3 @@ type RefusedError struct {
 func (e *RefusedError) Error() string {
 	return fmt.Sprintf("reliablews: the server refused the connection: %d %s", e.Code, e.Reason)
 }
-
-// ReplyError refuses a message from a client: a [Handler] returns it, and the
-// client's Send does.
-type ReplyError struct {
-	Refused string // why, a word for programs
-	Text    string // the same for people
-}
-
-func (e *ReplyError) Error() string { return e.Refused + ": " + e.Text }

@@ -15,8 +15,8 @@ import (
 // What goes without WebSockets: a stream or a poll begins with a hello in the
 // body and has its frames in the answer; a post brings a client's other frames.
 
-// postOverhead is what a post may have around its frames.
-const postOverhead = 1 << 10
+// postRoom is what a post may have around its frames.
+const postRoom = 1 << 10
 
 // servePost answers a request of a client without a WebSocket.
 func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
@@ -34,7 +34,7 @@ func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Not allowed.", http.StatusUnauthorized)
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxFrameBytes+postOverhead))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxFrameBytes+postRoom))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		http.Error(w, "The frame is too large.", http.StatusRequestEntityTooLarge)
 		return
@@ -65,6 +65,7 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 	}
 	out := newExchange(w, h.opts.HeartbeatTimeout, f.Via == viaPoll)
 	c := h.newConn(out, identity, address)
+	c.poll = out.poll
 	if later {
 		c.request = r.Clone(r.Context())
 	}
@@ -75,7 +76,7 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 	}
 	if c.welcome(f) != nil {
 		c.close(CloseUnauthorized, "unauthorized")
-	} else if out.poll && c.session.id != f.Session {
+	} else if c.poll && c.first {
 		out.hurry() // it cannot send before it has its session
 	}
 	var timeout <-chan time.Time

@@ -24,6 +24,7 @@ type session struct {
 	// Guarded by sessions.mu.
 	conn *conn     // nil while it has none
 	left time.Time // when the last connection ended
+	poll bool      // its latest connection was a poll
 
 	// Most sessions have neither: both are made when they are needed.
 	inbox   atomic.Pointer[inbox]
@@ -75,10 +76,13 @@ func (s *sessions) open(id, token, user string, c *conn) (opened *session, newTo
 	defer s.mu.Unlock()
 	if known := s.known(id, token); known != nil && known.user == user {
 		old, known.conn = known.conn, c
+		c.first = !known.poll
+		known.poll = c.poll
 		return known, token, old, true
 	}
+	c.first = true
 	newToken = rand.Text()
-	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c}
+	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, poll: c.poll}
 	if len(s.byID) < maxSessions {
 		s.keep(opened)
 	}

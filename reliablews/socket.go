@@ -14,8 +14,8 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-// carrier takes frames to a client.
-type carrier interface {
+// outlet takes frames to a client.
+type outlet interface {
 	// write sends frames, one behind the other, as wireFrame makes them. After an
 	// error the connection is of no use.
 	write(frames [][]byte) error
