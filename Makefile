@@ -10,7 +10,7 @@ LONGLOG ?= test-long.txt
 NUMBERS = atomicstore/peerbench/results/numbers.txt
 STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help test needs vet test-go test-js types npm fuzz test-long powercut bench bench-store run
+.PHONY: help test needs vet test-go test-js types npm fuzz test-long powercut bench bench-store bench-ws run
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -63,6 +63,10 @@ bench-store: ## the store against others (ROUNDS=5) and its own numbers, in atom
 	$(GO) test -run '^$$' -bench 'StateSize|ReadPage|Open|Memory' -benchtime 1x ./atomicstore > $(NUMBERS) || { cat $(NUMBERS); exit 1; }
 	$(GO) test -run '^$$' -bench Update -benchmem ./atomicstore >> $(NUMBERS) || { cat $(NUMBERS); exit 1; }
 	@cat $(NUMBERS)
+
+bench-ws: ## reliablews against other WebSocket servers (ROUNDS=5, about 15 minutes), in reliablews/peerbench/results
+	cd reliablews/peerbench && $(GO) build -o peerbench.out . && ./peerbench.out -rounds $(ROUNDS) -out results; \
+		status=$$?; rm -f peerbench.out; exit $$status
 
 run: ## the contest on http://localhost:3000
 	$(GO) run ./cmd/contestd
