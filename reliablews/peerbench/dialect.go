@@ -14,7 +14,8 @@ import (
 type dialect struct {
 	path        string
 	subprotocol string
-	several     bool // messages in one frame
+	several     bool   // messages in one frame, a line each
+	beat        string // a heartbeat's line, which may be among them
 
 	// hello returns the first frame; a connection that comes back has its place.
 	hello func(p *place) string
@@ -103,6 +104,7 @@ var centrifugeDialect = dialect{
 	path:        "/",
 	subprotocol: "centrifuge-json",
 	several:     true,
+	beat:        "{}",
 	hello:       func(*place) string { return `{"id":1,"connect":{}}` },
 	greeted: func(p *place, text []byte) (string, bool, error) {
 		var f struct {

@@ -65,7 +65,8 @@ func header(b []byte) (opcode byte, size, payload int, err error) {
 // measures. A frame over smallFrame bytes is a message, or, of a peer that puts
 // several into one frame, as many as it has marks.
 type scanner struct {
-	several bool // messages in one frame
+	several bool   // messages in one frame, a line each
+	beat    []byte // a line among them that other wants too
 
 	start  []byte // of a header that is not whole
 	left   int    // bytes of the present frame to come
@@ -114,6 +115,11 @@ func (s *scanner) scan(b []byte, other func(opcode byte, payload []byte) error) 
 		switch {
 		case s.large && s.several:
 			messages += bytes.Count(part, []byte{mark})
+			if i := bytes.Index(part, s.beat); i >= 0 && (i == 0 || part[i-1] == '\n') {
+				if err := other(opText, s.beat); err != nil {
+					return messages, err
+				}
+			}
 		case s.large:
 			if s.left == 0 {
 				messages++

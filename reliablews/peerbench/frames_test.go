@@ -19,7 +19,7 @@ func TestScannerCountsWhateverTheReads(t *testing.T) {
 	stream := slices.Concat(message(128), []byte{0x80 | opPing, 0}, message(300), ping, message(60), message(126))
 	for _, several := range []bool{false, true} {
 		for size := 1; size <= len(stream); size++ {
-			s, messages, others := scanner{several: several}, 0, []string{}
+			s, messages, others := scanner{several: several, beat: []byte("{}")}, 0, []string{}
 			for part := range slices.Chunk(stream, size) {
 				n, err := s.scan(part, func(opcode byte, payload []byte) error {
 					others = append(others, string(payload))
@@ -33,6 +33,21 @@ func TestScannerCountsWhateverTheReads(t *testing.T) {
 			if messages != 3 || len(others) != 3 || others[1] != "hi" || len(others[2]) != 60 {
 				t.Fatalf("reads of %d bytes: %d messages, others %q", size, messages, others)
 			}
+		}
+	}
+}
+
+func TestScannerFindsHeartbeatAmongMessages(t *testing.T) {
+	line := strings.Repeat("x", 130) + string(mark)
+	for _, payload := range []string{"{}\n" + line, line + "\n{}", line + "\n{}\n" + line} {
+		b := clientFrame(opText, payload)
+		s, beats := scanner{several: true, beat: []byte("{}")}, 0
+		messages, err := s.scan(slices.Concat([]byte{b[0], b[1] & 0x7f, b[2], b[3]}, b[8:]), func(byte, []byte) error {
+			beats++
+			return nil
+		})
+		if err != nil || beats != 1 || messages != strings.Count(payload, string(mark)) {
+			t.Errorf("%d heartbeats, %d messages, %v", beats, messages, err)
 		}
 	}
 }

@@ -145,7 +145,7 @@ func (l *load) connect(n int, whole bool) error {
 	l.conns, l.ready = nil, 0
 	for i := range n {
 		c := &client{fd: -1, whole: whole || i < checkedConns, first: l.published}
-		c.scanner.several = l.dialect.several
+		c.scanner.several, c.scanner.beat = l.dialect.several, []byte(l.dialect.beat)
 		if i < len(old) {
 			c.place, c.first = old[i].place, old[i].first+old[i].got
 			c.place.back = true

@@ -131,10 +131,10 @@ func (l *load) report(n numbers, from spent) error {
 }
 
 // saturated publishes credit messages whenever no connection is more than a
-// window behind. It begins with one credit and ends when all have all, so that
-// what it counts is exact however slow the server is.
+// window behind. It begins with one credit, lest a slow server take a minute, and
+// ends when all have all, so that what it counts is exact.
 func (l *load) saturated(t task, n numbers) error {
-	l.batch = 16
+	l.batch = 8
 	if err := l.join(t.Conns, false); err != nil {
 		return err
 	}
@@ -154,7 +154,7 @@ func (l *load) saturated(t task, n numbers) error {
 		over := time.Since(begin) >= t.Length
 		for l.published-l.complete*l.batch+credit <= ahead && !over && failed == nil {
 			failed = l.publish(credit)
-			ahead = min(window, ahead+credit)
+			ahead = min(window, 2*ahead)
 		}
 		return failed != nil || over && l.complete*l.batch >= l.published
 	})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"net/http"
 
 	"github.com/contestkit/contestkit/reliablews"
@@ -37,3 +38,9 @@ func (s *ours) publish(messages []string) {
 }
 
 func (s *ours) subscribers() int { return s.hub.Stats().Connections }
+
+// String is shown with a profile.
+func (s *ours) String() string {
+	stats := s.hub.Stats()
+	return fmt.Sprintf("%.1f messages in a write", float64(stats.Delivered)/float64(max(1, stats.Writes)))
+}

@@ -16,7 +16,7 @@ type panel struct {
 
 var panels = []panel{
 	{"saturated", "perCPU", "saturated, deliveries per CPU-second", 0},
-	{"trigger", "perCPU", "one message per trigger, deliveries per CPU-second", 0},
+	{"trigger", "perCPU", "one at a time, deliveries per CPU-second", 0},
 	{"paced", "p99", "paced, p99 in ms (less is better)", 2},
 	{"idle", "kib", "KiB per idle connection (less is better)", 1},
 	{"resume", "seconds", "seconds to resume (less is better)", 3},

@@ -158,6 +158,9 @@ func (c *controller) stopProfile() {
 	if c.profiling != nil {
 		pprof.StopCPUProfile()
 		c.profiling.Close()
+		if s, ok := c.server.(fmt.Stringer); ok {
+			fmt.Fprintln(os.Stderr, s)
+		}
 	}
 }
 
