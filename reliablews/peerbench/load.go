@@ -63,7 +63,7 @@ type client struct {
 // message once, in order and unchanged. The others are counted.
 const checkedConns = 8
 
-const stuck = 60 * time.Second // nothing of a measurement takes as long
+const stuck = 90 * time.Second // nothing of a measurement takes as long
 
 var errTime = errors.New("it took too long")
 

@@ -148,13 +148,14 @@ func (l *load) saturated(t task, n numbers) error {
 	if err != nil {
 		return err
 	}
-	begin, ahead := time.Now(), int64(credit)
+	begin, warm := time.Now(), l.published
 	var failed error
 	err = l.until("saturated", func() bool {
 		over := time.Since(begin) >= t.Length
-		for l.published-l.complete*l.batch+credit <= ahead && !over && failed == nil {
+		done := l.complete * l.batch
+		ahead := min(window, max(credit, 2*(done-warm)))
+		for l.published-done+credit <= ahead && !over && failed == nil {
 			failed = l.publish(credit)
-			ahead = min(window, 2*ahead)
 		}
 		return failed != nil || over && l.complete*l.batch >= l.published
 	})
