@@ -22,9 +22,9 @@ var measures = []measure{
 	{name: "trigger", conns: 1000, does: live, first: "perCPU"},
 	{name: "paced", conns: 1000, does: live, first: "p99"},
 	{name: "idle", conns: 5000, does: live, first: "kib"},
-	{name: "resume", conns: 1000, does: func(p peer) bool { return p.recover && (durableHistory || p.name != nameDurable) }, first: "seconds"},
+	{name: "resume", conns: 1000, does: func(p peer) bool { return p.recover }, first: "seconds"},
 	{name: "acks", conns: 100, does: func(p peer) bool {
-		return live(p) && p.dialect.ask != nil && p.name != nameDelay && (clientMessages || p.name != nameOurs)
+		return live(p) && p.dialect.ask != nil && p.name != nameDelay
 	}, first: "perSecond"},
 }
 

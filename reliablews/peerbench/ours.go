@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 
@@ -8,20 +9,27 @@ import (
 )
 
 type ours struct {
-	hub   *reliablews.Hub
-	topic *reliablews.Topic
-	last  uint64
+	hub     *reliablews.Hub
+	topic   *reliablews.Topic
+	durable *durable // nil when memory holds everything
+	last    uint64
 }
 
-func startOurs(durable bool) (server, error) {
-	s := &ours{hub: reliablews.NewHub(nil)}
-	handleClientMessages(s.hub)
+func startOurs(readBack bool) (server, error) {
+	s := &ours{hub: reliablews.NewHub(&reliablews.HubOptions{
+		MaxPerAddress: 10_000, // all clients are of one address
+		MaxFrameRate:  -1,     // nobody else has such a bound
+	})}
+	s.hub.Handle("ask", func(_ context.Context, r *reliablews.Request) (any, error) { return r.Data, nil })
 	opts := &reliablews.TopicOptions{HistoryMessages: historyMessages}
-	if durable {
-		opts.HistoryMessages = 10
-		setDurableHistory(opts)
-	}
 	var err error
+	if readBack {
+		if s.durable, err = newDurable(); err != nil {
+			return nil, err
+		}
+		opts.HistoryMessages = 10
+		opts.History = s.durable.read
+	}
 	s.topic, err = s.hub.Topic("bench", reliablews.Position{Epoch: "e1"}, opts)
 	return s, err
 }
@@ -31,6 +39,11 @@ func (s *ours) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.hub.ServeHT
 func (s *ours) publish(messages []string) {
 	for _, m := range messages {
 		s.last++
+		if s.durable != nil {
+			if err := s.durable.add(m); err != nil {
+				panic(err) // a bench without its disk is over
+			}
+		}
 		if err := s.topic.Publish(s.last, m); err != nil {
 			panic(err) // offsets go up by one
 		}

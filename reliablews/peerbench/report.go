@@ -180,9 +180,6 @@ message once. [How it is measured](../README.md).
 	}
 	s.WriteString("## The peers\n\n")
 	for _, p := range b.peers {
-		if p.name == nameDurable && !durableHistory {
-			continue
-		}
 		fmt.Fprintf(&s, "- %s: %s.\n", p.name, p.what)
 	}
 	return s.String()
