@@ -257,7 +257,7 @@ func (c *conn) takeFrame(kind int, data []byte) error {
 	}
 	f, err := clientFrame{}, errFrame
 	if kind == websocket.TextMessage {
-		f, err = decodeClientFrame(data)
+		f, err = readClientFrame(data)
 	}
 	if err != nil || (f.T == "hello") != (c.session == nil) { // one hello, and before everything else
 		return errProtocol

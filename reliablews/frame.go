@@ -1,7 +1,6 @@
 package reliablews
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -107,6 +106,14 @@ const (
 
 var errFrame = errors.New("not a frame of this protocol")
 
+// readClientFrame is decodeClientFrame for a hub with many clients.
+func readClientFrame(b []byte) (clientFrame, error) {
+	if f, ok := plainSend(b); ok && utf8.Valid(f.D) {
+		return f, nil
+	}
+	return decodeClientFrame(b)
+}
+
 // decodeClientFrame reads and checks a frame from a client. Frames of a type
 // that is not known are returned as they are: the caller ignores them, so that
 // later versions can add some.
@@ -155,20 +162,4 @@ func decodeServerFrame(b []byte) (f serverFrame, err error) {
 		return f, fmt.Errorf("%w: no type", errFrame)
 	}
 	return f, nil
-}
-
-// plainPong reads a pong with nothing but the time, as clients write it.
-func plainPong(b []byte) (ts int64, ok bool) {
-	digits, found := bytes.CutPrefix(b, []byte(`{"t":"pong","ts":`))
-	digits, ended := bytes.CutSuffix(digits, []byte("}"))
-	if !found || !ended || len(digits) == 0 || len(digits) > 15 {
-		return 0, false
-	}
-	for _, d := range digits {
-		if d < '0' || d > '9' {
-			return 0, false
-		}
-		ts = 10*ts + int64(d-'0')
-	}
-	return ts, true
 }

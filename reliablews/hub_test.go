@@ -594,7 +594,9 @@ func FuzzClientFrame(f *testing.F) {
 	for _, v := range vectors {
 		f.Add([]byte(v.Frame))
 	}
+	f.Add([]byte(`{"t":"send","c":"k","n":12,"m":"say","d":{"a":1}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		same(t, b)
 		frame, err := decodeClientFrame(b)
 		if err != nil {
 			return

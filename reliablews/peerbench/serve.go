@@ -107,6 +107,7 @@ func (c *controller) control(conn net.Conn) {
 		case "subscribers":
 			answer = int64(c.server.subscribers())
 		case "cpu":
+			c.startProfile()
 			answer = cpuTime()
 		case "tidy":
 			debug.FreeOSMemory()
@@ -132,7 +133,7 @@ func (c *controller) control(conn net.Conn) {
 	}
 }
 
-// startProfile begins with the first message: connecting is not what is looked
+// startProfile begins with the first message or measurement: connecting is not what is looked
 // into.
 func (c *controller) startProfile() {
 	c.mu.Lock()
