@@ -91,7 +91,7 @@ func openApp(ctx context.Context, cfg *config, log *slog.Logger) (_ *app, err er
 		return nil, err
 	}
 	a.sessions = newSessions(cfg)
-	a.hub = reliablews.NewHub(&reliablews.HubOptions{Authorize: a.authorize, Logger: log})
+	a.hub = reliablews.NewHub(&reliablews.HubOptions{Authorize: a.authorize, Address: a.clientAddress, Logger: log})
 	if a.feed, err = openFeed(ctx, a.store, a.hub, log); err != nil {
 		return nil, err
 	}

@@ -78,7 +78,7 @@ func (a *app) withCounts(next http.Handler) http.Handler {
 		rec := &recorder{ResponseWriter: w}
 		start := time.Now()
 		defer func() {
-			if !rec.hijacked { // a socket's lifetime is no latency
+			if !rec.hijacked && r.URL.Path != realtimePath { // how long a page listens is no latency
 				a.requests.add(rec.status, time.Since(start))
 			}
 		}()

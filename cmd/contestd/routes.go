@@ -28,6 +28,8 @@ type route struct {
 	handle       func(http.ResponseWriter, *http.Request) error
 }
 
+const realtimePath = "/ws"
+
 // routes is the whole list. A path that is not here does not exist.
 func (a *app) routes() []route {
 	return []route{
@@ -39,7 +41,8 @@ func (a *app) routes() []route {
 		{"GET", "/static/", open, serve(a.pages.Static())},
 		{"GET", "/reliablews.js", open, serve(reliablews.ScriptHandler())},
 		{"GET", "/uploads/{photo}", open, serve(http.StripPrefix("/uploads", a.photos.Handler()))},
-		{"GET", "/ws", open, serve(a.hub)},
+		{"GET", realtimePath, open, serve(a.hub)},
+		{"POST", realtimePath, open, serve(a.hub)}, // where WebSockets are blocked
 
 		{"GET", "/categories.json", shared, a.categories},
 		{"GET", "/api/feed", shared, a.publicFeed},
