@@ -132,15 +132,6 @@ func (c *conn) silent() {
 	c.close(CloseSilent, "silent")
 }
 
-// send queues a frame. The answers of one connection are bounded by what it
-// asks, and it is read only as fast as they are written: see flushed.
-func (c *conn) send(frame []byte) {
-	c.mu.Lock()
-	c.control = append(c.control, frame)
-	c.mu.Unlock()
-	c.nudge()
-}
-
 // close ends the connection with a code, behind what is queued.
 func (c *conn) close(code int, reason string) {
 	c.mu.Lock()
