@@ -100,8 +100,11 @@ type HubOptions struct {
 
 	// BatchDelay is how long a message may wait for others that then go out in
 	// the same write: less work for the server in storms of single messages,
-	// and that much more latency. Default: none, for what is published while
-	// earlier messages are written goes out together anyway.
+	// and that much more latency. Default: none. What is published while earlier
+	// messages are written goes out together anyway: 500 messages a second to
+	// 200 connections took 0.60 writes a delivery and a median of 5.0 ms on two
+	// busy cores, with 5 ms of delay 0.25 and 7.1 ms, with 20 ms 0.09 and 15.8 ms
+	// (BenchmarkBatchDelay, 2026-11-25).
 	BatchDelay time.Duration
 
 	// Compression offers permessage-deflate (RFC 7692) to clients. Each message

@@ -47,17 +47,19 @@ func (t *Topic) wake() {
 }
 
 func (t *Topic) wakeAll() {
-	if d := t.hub.opts.BatchDelay; d > 0 {
-		time.Sleep(d)
-	}
 	for {
 		t.mu.Lock()
-		list := t.parked
-		if len(list) == 0 || !t.news {
+		if len(t.parked) == 0 || !t.news {
 			t.waking = false
 			t.mu.Unlock()
 			return
 		}
+		if d := t.hub.opts.BatchDelay; d > 0 {
+			t.mu.Unlock()
+			time.Sleep(d) // others come meanwhile
+			t.mu.Lock()
+		}
+		list := t.parked
 		t.news = false
 		t.parked, t.spare = t.spare[:0], nil
 		for _, s := range list {
