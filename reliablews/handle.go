@@ -89,7 +89,7 @@ func (h *Hub) answer(s *session, f *clientFrame) []byte {
 	}
 	var encoded []byte
 	if err == nil && result != nil {
-		encoded, err = json.Marshal(result)
+		encoded, err = encode(result)
 		if err == nil && len(encoded) > h.opts.MaxMessageBytes {
 			err = fmt.Errorf("%w: %d bytes, at most %d", ErrMessageTooLarge, len(encoded), h.opts.MaxMessageBytes)
 		}

@@ -223,7 +223,7 @@ func (h *Hub) trim() {
 // Shutdown says goodbye to every connection, each with a delay of its own
 // after which to come back, and returns when all have ended. When ctx ends
 // first, it cuts those off that are left, ends the context of handlers, and
-// returns the error of ctx once they have returned.
+// returns the error of ctx once they, and OnPresence, have returned.
 func (h *Hub) Shutdown(ctx context.Context) error {
 	h.mu.Lock()
 	h.closing = true
@@ -233,11 +233,11 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	h.mu.Unlock()
 
 	h.sessions.close()
-	defer h.presence.close()
 	defer h.cancel()
 	ended := make(chan struct{})
 	go func() {
 		h.running.Wait()
+		h.presence.close()
 		close(ended)
 	}()
 	select {

@@ -1,7 +1,6 @@
 package reliablews
 
 import (
-	"encoding/json"
 	"fmt"
 	"sync"
 	"time"
@@ -135,7 +134,7 @@ func (h *Hub) SendUser(user string, data any) (sessions int, err error) {
 }
 
 func (h *Hub) send(id, user string, data any) (int, error) {
-	encoded, err := json.Marshal(data)
+	encoded, err := encode(data)
 	if err != nil {
 		return 0, fmt.Errorf("reliablews: encode a message for an inbox: %w", err)
 	}

@@ -2,7 +2,6 @@ package reliablews
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"math"
 	"slices"
@@ -147,7 +146,7 @@ func (t *Topic) readPage(ctx context.Context, from, upTo uint64) (*page, error) 
 		if m.Offset <= previous || m.Offset > upTo {
 			return nil, fmt.Errorf("reliablews: History of %s gave offset %d behind %d, asked up to %d", t.name, m.Offset, previous, upTo)
 		}
-		encoded, err := json.Marshal(m.Data)
+		encoded, err := encode(m.Data)
 		if err != nil {
 			return nil, fmt.Errorf("reliablews: encode a message of %s: %w", t.name, err)
 		}

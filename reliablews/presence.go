@@ -24,6 +24,8 @@ type presence struct {
 	news    []presenceChange // not told yet
 	telling bool
 	closed  bool
+
+	running sync.WaitGroup // the goroutine that tells
 }
 
 type present struct {
@@ -98,7 +100,7 @@ func (p *presence) note(user string, here bool) {
 	p.news = append(p.news, presenceChange{user, here})
 	if !p.telling {
 		p.telling = true
-		go p.tellAll()
+		p.running.Go(p.tellAll)
 	}
 }
 
@@ -115,16 +117,17 @@ func (p *presence) tellAll() {
 	p.news, p.telling = nil, false
 }
 
-// close waits for nobody's return any more.
+// close waits for nobody's return any more, and until everything is told.
 func (p *presence) close() {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.closed = true
 	for user, x := range p.users {
 		if x.leaving != nil && x.leaving.Stop() {
 			p.gone(user)
 		}
 	}
+	p.mu.Unlock()
+	p.running.Wait()
 }
 
 // Present returns the users who are connected, by name.

@@ -77,6 +77,28 @@ func TestPresenceIsOfUsersOverTheirTabs(t *testing.T) {
 	})
 }
 
+func TestShutdownTellsThatEverybodyIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		told := 0 // what Shutdown waits for needs no lock
+		h := NewHub(&HubOptions{
+			Authorize: func(r *http.Request) (Identity, error) { return Identity{User: r.Header.Get("User")}, nil },
+			OnPresence: func(user string, here bool) {
+				advance(time.Second)
+				told++
+			},
+		})
+		n := new(network)
+		stop := n.serve(h)
+		defer stop()
+		c := n.connectAs(t, "ann")
+		c.hello(nil)
+		go c.closed()
+		if err := h.Shutdown(t.Context()); err != nil || told != 2 {
+			t.Errorf("told %d times, %v", told, err)
+		}
+	})
+}
+
 func TestACredentialMayComeWithTheHello(t *testing.T) {
 	o := &HubOptions{Authorize: func(r *http.Request) (Identity, error) {
 		switch r.Header.Get("Authorization") {

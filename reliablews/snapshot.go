@@ -2,7 +2,6 @@ package reliablews
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"time"
 )
@@ -70,7 +69,7 @@ func (t *Topic) fly(f *flight) {
 		f.err = fmt.Errorf("reliablews: the snapshot of %s is of epoch %s, the topic of %s", t.name, p.Epoch, epoch)
 		return
 	}
-	encoded, err := json.Marshal(data)
+	encoded, err := encode(data)
 	if err != nil {
 		f.err = fmt.Errorf("reliablews: encode the snapshot of %s: %w", t.name, err)
 		return

@@ -2,7 +2,6 @@ package reliablews
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"sync"
@@ -77,7 +76,7 @@ func (t *Topic) Position() Position {
 // one message, which may be a list. Publish does not wait for subscribers. It
 // returns [ErrOffset], [ErrMessageTooLarge], or the error of encoding.
 func (t *Topic) Publish(offset uint64, data any) error {
-	encoded, err := json.Marshal(data)
+	encoded, err := encode(data)
 	if err != nil {
 		return fmt.Errorf("reliablews: encode a message of %s: %w", t.name, err)
 	}
