@@ -2,7 +2,10 @@ package atomicstore
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -44,23 +47,6 @@ func parseBackupName(name string) (b Backup, ok bool) {
 	}
 	b.Time, err = time.Parse(stampLayout, when)
 	return b, err == nil
-}
-
-const asidePrefix = "set-aside-"
-
-// asideName is the name of a file that recovery does not use.
-func asideName(what string, now time.Time) string {
-	return asidePrefix + now.UTC().Format(stampLayout) + "-" + what
-}
-
-// parseAsideName is the inverse of asideName.
-func parseAsideName(name string) (what string, when time.Time, ok bool) {
-	rest, ok := strings.CutPrefix(name, asidePrefix)
-	if !ok || len(rest) <= len(stampLayout) {
-		return "", when, false
-	}
-	when, err := time.Parse(stampLayout, rest[:len(stampLayout)])
-	return rest[len(stampLayout)+1:], when, err == nil
 }
 
 // listBackups returns the backups of a folder, oldest first, as their names
@@ -159,27 +145,64 @@ func (s *Store[S, E]) Backups() ([]Backup, error) {
 
 func (s *Store[S, E]) backups() ([]Backup, error) { return listBackups(s.opts.FS, s.opts.BackupDir) }
 
-// prunable returns the seq up to which the log is not needed any more, given
-// the seq of the snapshot: that of the newest snapshot which is at least
-// KeepModifications old, so that each of the latest changes can be undone.
-func (s *Store[S, E]) prunable(snapshot uint64) uint64 {
-	last := s.current.Load().at.Seq
-	if last <= uint64(s.opts.KeepModifications) {
-		return 0
+func (f *dataFile) makeBackup(path string, seq uint64) (string, error) {
+	to, err := f.linkBackup(path, seq)
+	if err != nil {
+		return "", err
 	}
-	oldest := min(snapshot, last-uint64(s.opts.KeepModifications))
-	list, err := s.backups()
-	if err != nil || s.opts.BackupDir != "" && len(list) == 0 {
-		return 0
+	// Two names until one is certainly on disk.
+	return to, f.fs.Remove(path)
+}
+
+// copyBackup writes a backup of a state that no data.json holds.
+func (f *dataFile) copyBackup(write func(io.Writer) error, seq uint64) error {
+	if f.backupDir == "" {
+		return nil
 	}
-	if s.opts.BackupDir == "" || snapshot == oldest {
-		return oldest // without older snapshots Changes reaches back, At does not
+	temp := f.temp(newTempName())
+	defer f.fs.Remove(temp)
+	if _, _, err := f.prepare(temp, write); err != nil {
+		return err
 	}
-	base := uint64(0)
-	for _, b := range list {
-		if b.Seq <= oldest {
-			base = b.Seq
+	if _, err := f.linkFresh(temp, seq); err != nil {
+		return err
+	}
+	return f.fs.SyncDir(f.backupDir)
+}
+
+// linkFresh gives a file the name of a backup made now.
+func (f *dataFile) linkFresh(path string, seq uint64) (to string, err error) {
+	for now := time.Now(); ; now = now.Add(time.Millisecond) {
+		to = filepath.Join(f.backupDir, backupName(seq, now))
+		if err := f.fs.Link(path, to); !errors.Is(err, fs.ErrExist) {
+			return to, err
 		}
 	}
-	return base
+}
+
+// linkBackup gives a data.json a second name in the backup folder, durably.
+func (f *dataFile) linkBackup(path string, seq uint64) (to string, err error) {
+	id, err := f.fs.Stat(path)
+	if err != nil {
+		return "", err
+	}
+	list, err := listBackups(f.fs, f.backupDir)
+	if err != nil {
+		return "", err
+	}
+	for _, b := range list {
+		if b.Seq != seq {
+			continue
+		}
+		other, err := f.fs.Stat(b.Path)
+		if err == nil && other.Size == id.Size && f.same(b.Path, path) {
+			to = b.Path // the first of an epoch, or a crash came between link and remove
+		}
+	}
+	if to == "" {
+		if to, err = f.linkFresh(path, seq); err != nil {
+			return "", err
+		}
+	}
+	return to, f.fs.SyncDir(f.backupDir)
 }

@@ -222,3 +222,28 @@ func (s *Store[S, E]) age(now time.Time) error {
 	}
 	return s.wal.prune(s.prunable(saved)) // again, if it failed after the checkpoint
 }
+
+// prunable returns the seq up to which the log is not needed any more, given
+// the seq of the snapshot: that of the newest snapshot which is at least
+// KeepModifications old, so that each of the latest changes can be undone.
+func (s *Store[S, E]) prunable(snapshot uint64) uint64 {
+	last := s.current.Load().at.Seq
+	if last <= uint64(s.opts.KeepModifications) {
+		return 0
+	}
+	oldest := min(snapshot, last-uint64(s.opts.KeepModifications))
+	list, err := s.backups()
+	if err != nil || s.opts.BackupDir != "" && len(list) == 0 {
+		return 0
+	}
+	if s.opts.BackupDir == "" || snapshot == oldest {
+		return oldest // without older snapshots Changes reaches back, At does not
+	}
+	base := uint64(0)
+	for _, b := range list {
+		if b.Seq <= oldest {
+			base = b.Seq
+		}
+	}
+	return base
+}

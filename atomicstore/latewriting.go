@@ -1,0 +1,155 @@
+package atomicstore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
+)
+
+// goneFile is a data.json that was replaced a moment ago. Somebody who had it
+// open may still write into it.
+type goneFile struct {
+	path  string
+	owned owned // what it was when it came out
+	id    vfs.FileID
+	since time.Time
+	temp  bool // no backup: removed when it is no longer watched
+}
+
+// goneWatched is how long a replaced data.json is watched for late writing.
+const goneWatched = 10 * time.Second
+
+// keep makes a data.json that was replaced a backup, and watches it a while
+// longer. A backup that cannot be made is no reason to have no snapshot: it is
+// reported, and tried again when the watching ends.
+func (f *dataFile) keep(path string, c contents) {
+	g := goneFile{path: path, owned: c.owned, id: c.id, since: time.Now(), temp: true}
+	if err := f.file(&g); err != nil {
+		f.log.Warn("a backup was not made; it is tried again", "change", g.owned.seq, "error", err)
+	}
+	f.gone = append(f.gone, g)
+}
+
+// file links a replaced data.json into the backup folder, if it is not there.
+func (f *dataFile) file(g *goneFile) error {
+	if f.backupDir == "" || !g.temp {
+		return nil
+	}
+	to, err := f.makeBackup(g.path, g.owned.seq)
+	if f.backupErr = err; err == nil {
+		g.path, g.temp = to, false
+	}
+	return err
+}
+
+// replaced tells whether somebody has put another data.json there, or written
+// into one that was replaced a moment ago. It costs a stat as long as nothing
+// changes.
+func (f *dataFile) replaced() (bool, error) {
+	if err := f.lateWriting(); err != nil {
+		return errors.Is(err, ErrReplaced), err
+	}
+	id, err := f.fs.Stat(f.path())
+	if isMissing(err) {
+		return false, nil // the next checkpoint writes one
+	}
+	if err != nil {
+		return false, err
+	}
+	if id == f.seen {
+		return false, nil
+	}
+	c, err := f.look(f.path())
+	if err != nil {
+		return false, err
+	}
+	if c.whose == ours {
+		f.seen = id
+	}
+	return c.whose == operators, nil
+}
+
+// lateWriting looks at the files that were replaced lately. One that was
+// written since is an operator's: he had it open, and believes it in place.
+func (f *dataFile) lateWriting() error {
+	kept := make([]goneFile, 0, len(f.gone))
+	for i, g := range f.gone {
+		c, err := f.lookAgain(&g)
+		if err == nil && c.whose == operators {
+			f.gone = append(kept, f.gone[i+1:]...)
+			return f.takeBack(g.path)
+		}
+		if time.Since(g.since) < goneWatched || err != nil && !isMissing(err) {
+			kept = append(kept, g)
+			continue
+		}
+		f.drop(g)
+	}
+	f.gone = kept
+	return nil
+}
+
+func (f *dataFile) lookAgain(g *goneFile) (c contents, err error) {
+	id, err := f.fs.Stat(g.path)
+	if err != nil || id == g.id {
+		return c, err
+	}
+	if c, err = f.look(g.path); err != nil {
+		return c, err
+	}
+	if c.sum == g.owned.sum {
+		c.whose, g.id = ours, c.id
+	}
+	return c, nil
+}
+
+// drop ends the watching of a file.
+func (f *dataFile) drop(g goneFile) {
+	if err := f.file(&g); err != nil {
+		f.log.Error("a backup was not made, and is given up", "change", g.owned.seq, "error", err)
+	}
+	if g.temp {
+		f.fs.Remove(g.path)
+	}
+}
+
+// takeBack puts a replaced file in place again that was written into since.
+func (f *dataFile) takeBack(path string) error {
+	out, err := f.swap(path)
+	if err != nil && !errors.Is(err, errTaken) {
+		return fmt.Errorf("put back the operator's %s: %w", snapshotName, err)
+	}
+	if out != "" {
+		c, err := f.look(out)
+		switch {
+		case err != nil:
+			return err
+		case c.whose == operators: // he put another one there since
+			if out, err = f.swap(out); err == nil && out != "" {
+				err = f.setAside(out, snapshotName)
+			}
+			if err != nil {
+				return fmt.Errorf("put back the operator's %s: %w", snapshotName, err)
+			}
+		default:
+			f.keep(out, c) // perhaps under the name of a backup, of another change
+		}
+	}
+	if err := f.sync(); err != nil {
+		return err
+	}
+	return ErrReplaced
+}
+
+// close ends all watching, after a last look.
+func (f *dataFile) close() {
+	if err := f.lateWriting(); err != nil && !errors.Is(err, ErrReplaced) {
+		f.log.Warn("files that were replaced could not be looked at again", "error", err)
+	}
+	for _, g := range f.gone {
+		f.drop(g)
+	}
+	f.gone = nil
+}
