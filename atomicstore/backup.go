@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -20,7 +21,7 @@ type Backup struct {
 	Path  string    `json:"path"`
 	Epoch string    `json:"epoch"` // "" when it cannot be read
 	Seq   uint64    `json:"seq"`   // the last change in it
-	Time  time.Time `json:"time"`  // when it became a backup, UTC
+	Time  time.Time `json:"time"`  // when it was replaced, UTC
 	Size  int64     `json:"size"`  // bytes
 }
 
@@ -145,8 +146,8 @@ func (s *Store[S, E]) Backups() ([]Backup, error) {
 
 func (s *Store[S, E]) backups() ([]Backup, error) { return listBackups(s.opts.FS, s.opts.BackupDir) }
 
-func (f *dataFile) makeBackup(path string, seq uint64) (string, error) {
-	to, err := f.linkBackup(path, seq)
+func (f *dataFile) makeBackup(path string, seq uint64, replaced time.Time) (string, error) {
+	to, err := f.linkBackup(path, seq, replaced)
 	if err != nil {
 		return "", err
 	}
@@ -164,24 +165,51 @@ func (f *dataFile) copyBackup(write func(io.Writer) error, seq uint64) error {
 	if _, _, err := f.prepare(temp, write); err != nil {
 		return err
 	}
-	if _, err := f.linkFresh(temp, seq); err != nil {
+	if _, err := f.linkFresh(temp, seq, time.Now()); err != nil {
 		return err
 	}
 	return f.fs.SyncDir(f.backupDir)
 }
 
-// linkFresh gives a file the name of a backup made now.
-func (f *dataFile) linkFresh(path string, seq uint64) (to string, err error) {
-	for now := time.Now(); ; now = now.Add(time.Millisecond) {
-		to = filepath.Join(f.backupDir, backupName(seq, now))
+// copied notes whether the data.json that an epoch begins with has its backup.
+func (f *dataFile) copied(err error) {
+	f.notCopied = err
+	f.noteMissing()
+}
+
+// copyPresent writes a backup of what data.json holds, the state after a change,
+// if that is the store's.
+func (f *dataFile) copyPresent(seq uint64) error {
+	if c, err := f.look(f.path()); err != nil || c.whose != ours {
+		return err
+	}
+	present, err := f.fs.Open(f.path())
+	if err != nil {
+		return err
+	}
+	defer present.Close()
+	err = f.copyBackup(func(w io.Writer) error {
+		_, err := io.Copy(w, io.NewSectionReader(present, 0, math.MaxInt64))
+		return err
+	}, seq)
+	f.copied(err)
+	return err
+}
+
+// linkFresh gives a file the name of a backup of a time, or of shortly after it
+// where that is taken.
+func (f *dataFile) linkFresh(path string, seq uint64, when time.Time) (to string, err error) {
+	for ; ; when = when.Add(time.Millisecond) {
+		to = filepath.Join(f.backupDir, backupName(seq, when))
 		if err := f.fs.Link(path, to); !errors.Is(err, fs.ErrExist) {
 			return to, err
 		}
 	}
 }
 
-// linkBackup gives a data.json a second name in the backup folder, durably.
-func (f *dataFile) linkBackup(path string, seq uint64) (to string, err error) {
+// linkBackup gives a data.json that was replaced, or is about to be, a second
+// name in the backup folder, durably.
+func (f *dataFile) linkBackup(path string, seq uint64, replaced time.Time) (to string, err error) {
 	id, err := f.fs.Stat(path)
 	if err != nil {
 		return "", err
@@ -200,7 +228,7 @@ func (f *dataFile) linkBackup(path string, seq uint64) (to string, err error) {
 		}
 	}
 	if to == "" {
-		if to, err = f.linkFresh(path, seq); err != nil {
+		if to, err = f.linkFresh(path, seq, replaced); err != nil {
 			return "", err
 		}
 	}

@@ -122,9 +122,9 @@ func TestABackupThatFailsIsReportedAndTriedAgain(t *testing.T) {
 	}
 }
 
-// TestABackupThatGoesOnFailingIsGivenUp, but no change that must be undoable is
-// lost by it, since the log stays.
-func TestABackupThatGoesOnFailingIsGivenUp(t *testing.T) {
+// TestABackupThatGoesOnFailingIsTriedUntilItIsMade, and no change that must be
+// undoable is lost meanwhile, since the log stays.
+func TestABackupThatGoesOnFailingIsTriedUntilItIsMade(t *testing.T) {
 	dir := t.TempDir()
 	inBubble(t, func(t *testing.T) {
 		d := &backupless{Disk: crashfs.New()}
@@ -135,15 +135,12 @@ func TestABackupThatGoesOnFailingIsGivenUp(t *testing.T) {
 			mustWrite(t, s, line)
 			elapse(2 * checkpointEvery)
 		}
-		if n := leftOvers(t, s); n == 0 || n > int(goneWatched/checkpointEvery) {
-			t.Errorf("%d files wait for their backups", n)
-		}
-		elapse(goneWatched + watchEvery)
+		elapse(10 * goneWatched)
 		if st := s.Stats(); st.BackupError == "" || st.SnapshotSeq != 20 || st.Failed {
 			t.Errorf("the numbers are %+v", st)
 		}
-		if n := leftOvers(t, s); n != 0 || !strings.Contains(logged(), "is given up") {
-			t.Errorf("%d files still wait; logged was\n%s", n, logged())
+		if n := leftOvers(t, s); n != 19 || strings.Contains(logged(), "given up") {
+			t.Errorf("%d files wait for their backups, want 19; logged was\n%s", n, logged())
 		}
 		for seq := range uint64(20) {
 			if old, err := s.At(t.Context(), seq); err != nil || len(old.Lines) != int(seq) {
@@ -151,13 +148,53 @@ func TestABackupThatGoesOnFailingIsGivenUp(t *testing.T) {
 			}
 		}
 		d.set("")
-		mustWrite(t, s, "after")
-		checkpoint(t, s)
-		if st, got := s.Stats(), backedUp(t, s); st.BackupError != "" || !slices.Contains(got, 20) {
-			t.Errorf("the backups are %v, the numbers %+v", got, st)
+		elapse(2 * watchEvery) // without another change
+		if st, got := s.Stats(), backedUp(t, s); st.BackupError != "" || st.LastError != "" || len(got) != 20 || leftOvers(t, s) != 0 {
+			t.Errorf("%d files are left, the backups are %v, the numbers %+v", leftOvers(t, s), got, st)
+		}
+		list, err := s.Backups()
+		if err != nil || list[1].Time.Sub(list[0].Time) < checkpointEvery {
+			t.Errorf("the times of the backups are not those when they were replaced: %v, %v", list, err)
 		}
 		mustClose(t, s)
 	})
+}
+
+// TestNoMoreBackupsWaitThanThereWouldBe: a backup folder that is gone for good
+// does not fill the disk.
+func TestNoMoreBackupsWaitThanThereWouldBe(t *testing.T) {
+	for name, o := range map[string]Options{
+		"number": {KeepBackups: 3},
+		"bytes":  {BackupBytes: 800}, // each has 150 and some
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			inBubble(t, func(t *testing.T) {
+				d := &backupless{Disk: crashfs.New()}
+				logger, logged := logOf()
+				o.BackupDir, o.SegmentBytes, o.Logger, o.FS = backupsDir, 4096, logger, d
+				s := mustOpen(t, dir, &o)
+				d.set("link")
+				for _, line := range numbered("line ", 20) {
+					mustWrite(t, s, line)
+					elapse(2 * checkpointEvery)
+				}
+				elapse(goneWatched + watchEvery)
+				if n := leftOvers(t, s); n < 2 || n > 4 {
+					t.Errorf("%d files wait, want about three", n)
+				}
+				if st := s.Stats(); st.BackupError == "" || !strings.Contains(logged(), "is given up") {
+					t.Errorf("the numbers are %+v; logged was\n%s", st, logged())
+				}
+				d.set("")
+				elapse(2 * watchEvery)
+				if st, got := s.Stats(), backedUp(t, s); st.BackupError != "" || !slices.Contains(got, 19) || leftOvers(t, s) != 0 {
+					t.Errorf("the backups are %v, the numbers %+v", got, st)
+				}
+				mustClose(t, s)
+			})
+		})
+	}
 }
 
 // TestTheFirstBackupOfAnEpochIsMadeLate when it could not be made at once.
@@ -178,6 +215,22 @@ func TestTheFirstBackupOfAnEpochIsMadeLate(t *testing.T) {
 		mustWrite(t, s, "one")
 		checkpoint(t, s)
 		if st, got := s.Stats(), backedUp(t, s); st.BackupError != "" || !slices.Equal(got, []uint64{0}) {
+			t.Errorf("the backups are %v, the numbers %+v", got, st)
+		}
+		mustClose(t, s)
+	})
+}
+
+// TestTheFirstBackupOfAnEpochIsMadeWithoutAChange as soon as it can be.
+func TestTheFirstBackupOfAnEpochIsMadeWithoutAChange(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(t *testing.T) {
+		d := &backupless{Disk: crashfs.New()}
+		d.set("sync") // which leaves the name there, but perhaps not after a crash
+		s := mustOpen(t, dir, &Options{BackupDir: backupsDir, SegmentBytes: 4096, seam: seam{FS: d}})
+		d.set("")
+		elapse(ageEvery + watchEvery)
+		if st, got := s.Stats(), backedUp(t, s); st.BackupError != "" || !slices.Contains(got, 0) {
 			t.Errorf("the backups are %v, the numbers %+v", got, st)
 		}
 		mustClose(t, s)

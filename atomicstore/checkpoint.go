@@ -39,7 +39,6 @@ type checkpoints struct {
 
 	backups     int    // kept
 	backupBytes int64  // of them, and of what was set aside
-	backupErr   error  // of the last one
 	undoable    uint64 // the oldest change before which the state can be restored; 0 is not yet known
 	aged        bool   // age took some of the latest modifications
 }
@@ -88,9 +87,6 @@ func (c *checkpoints) fill(st *Stats) {
 	defer c.mu.Unlock()
 	st.Checkpoints, st.SnapshotSeq, st.SnapshotBytes, st.SnapshotAt = c.count, c.seq, c.bytes, c.at
 	st.Backups, st.BackupBytes, st.Undoable, st.AgedOut = c.backups, c.backupBytes, c.undoable, c.aged
-	if c.backupErr != nil {
-		st.BackupError = c.backupErr.Error()
-	}
 	if c.err != nil {
 		st.SnapshotError = c.err.Error()
 	}
@@ -186,24 +182,24 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.err, c.took = err, time.Since(start)
-		c.backupErr = s.data.backupErr
 		if err == nil {
 			c.count++
 			c.seq, c.bytes, c.epoch, c.logged, c.at = v.at.Seq, size, v.at.Epoch, logged, start.UTC().Round(0)
 		}
 	}()
 	write := writeSnapshot(v, start)
+	begins := v.at.Epoch != c.epoch
 	var notCopied error
-	if v.at.Epoch != c.epoch {
+	if begins {
 		// The log of an epoch goes on from this snapshot alone: if an operator
 		// copies over it, there must be another.
 		if notCopied = s.data.copyBackup(write, v.at.Seq); notCopied != nil {
-			s.opts.Logger.Warn("a backup was not made; it is when this snapshot is replaced", "change", v.at.Seq, "error", notCopied)
+			s.opts.Logger.Warn("a backup was not made; it is tried again", "change", v.at.Seq, "error", notCopied)
 		}
 	}
 	size, err = s.data.install(write, v.at.Seq, adopted)
-	if notCopied != nil {
-		s.data.backupErr = notCopied // whatever became of the one that was replaced
+	if begins {
+		s.data.copied(notCopied) // after install, which may have dealt with the one before
 	}
 	s.measureSpace()
 	if err != nil {

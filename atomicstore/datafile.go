@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
@@ -45,8 +46,26 @@ type dataFile struct {
 	known bool       // there is a MANIFEST that can be read
 	seen  vfs.FileID // of data.json when it was last found to be the store's
 
-	gone      []goneFile
-	backupErr error // of the last backup
+	gone []goneFile
+
+	keepWaiting  int   // of the files in gone that wait to become backups, so many
+	waitingBytes int64 // and so many bytes
+	notCopied    error // why there is no backup of the data.json that an epoch begins with
+
+	// backupErr is why a backup is missing, nil when none is. Whoever owns the
+	// dataFile sets it; anyone may load it.
+	backupErr atomic.Pointer[error]
+}
+
+func newDataFile(dir string, opts Options) *dataFile {
+	return &dataFile{
+		fs:           opts.FS,
+		dir:          dir,
+		backupDir:    opts.BackupDir,
+		log:          opts.Logger,
+		keepWaiting:  opts.KeepBackups,
+		waitingBytes: opts.BackupBytes,
+	}
 }
 
 // whose is the answer for a data.json.

@@ -93,7 +93,7 @@ func (s *Store[S, E]) open(initial S) (err error) {
 	s.wal = &wal{fs: files, dir: walDir, segmentBytes: s.opts.SegmentBytes, rotateAfter: s.opts.MaxAge / 30, rotated: s.measureSpace}
 	s.checkpoints = newCheckpoints()
 	s.reserve.keep = s.opts.Reserve
-	s.data = &dataFile{fs: files, dir: s.dir, backupDir: s.opts.BackupDir, log: s.opts.Logger}
+	s.data = newDataFile(s.dir, s.opts)
 	if err := s.data.load(); err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func openDirectory(dir string, opts Options) *directory {
 	return &directory{
 		fs:     opts.FS,
 		walDir: filepath.Join(dir, walName),
-		data:   &dataFile{fs: opts.FS, dir: dir, backupDir: opts.BackupDir, log: opts.Logger},
+		data:   newDataFile(dir, opts),
 	}
 }
 
@@ -118,7 +118,7 @@ func (c *directory) put(snap snapshot) error {
 	switch {
 	case present.whose == nobodys:
 	case present.whose == ours && c.data.backupDir != "":
-		_, err = c.data.linkBackup(c.data.path(), present.owned.seq)
+		_, err = c.data.linkBackup(c.data.path(), present.owned.seq, time.Now())
 	default:
 		err = c.data.linkAside(c.data.path(), snapshotName)
 	}

@@ -2,8 +2,6 @@ package atomicstore
 
 import (
 	"errors"
-	"io"
-	"math"
 	"path/filepath"
 	"slices"
 	"time"
@@ -201,22 +199,11 @@ func (s *Store[S, E]) age(now time.Time) error {
 	if err := s.pruneBackups(saved); err != nil {
 		return err
 	}
-	if list, err := s.backups(); err == nil && len(list) == 0 && s.opts.BackupDir != "" {
-		// When nobody writes for so long, data.json would be the only copy.
-		present, err := s.opts.FS.Open(s.path(snapshotName))
-		if err != nil {
-			return err
-		}
-		defer present.Close()
-		err = s.data.copyBackup(func(w io.Writer) error {
-			_, err := io.Copy(w, io.NewSectionReader(present, 0, math.MaxInt64))
-			return err
-		}, saved)
-		s.data.backupErr = err
-		s.checkpoints.mu.Lock()
-		s.checkpoints.backupErr = err
-		s.checkpoints.mu.Unlock()
-		if err != nil {
+	// When nobody writes for so long, data.json would be the only copy.
+	list, err := s.backups()
+	alone := err == nil && len(list) == 0 && s.opts.BackupDir != ""
+	if alone || s.data.notCopied != nil {
+		if err := s.data.copyPresent(saved); err != nil {
 			return err
 		}
 	}

@@ -49,7 +49,7 @@ type Stats struct {
 	DiskFull    bool   `json:"diskFull"`    // less than Options.Reserve: updates are refused
 	Backups     int    `json:"backups"`     // kept
 	BackupBytes int64  `json:"backupBytes"` // of them, and of what was set aside
-	BackupError string `json:"backupError"` // of the last one, "" when it succeeded
+	BackupError string `json:"backupError"` // why a backup is missing that is still tried, "" when none is
 	Undoable    uint64 `json:"undoable"`    // RestoreBefore can undo this change and later ones; 0 is not yet known
 	AgedOut     bool   `json:"agedOut"`     // Options.MaxAge took some of the latest KeepModifications
 }
@@ -101,6 +101,9 @@ func (s *Store[S, E]) Stats() Stats {
 	}
 	s.counts.fill(&st)
 	s.checkpoints.fill(&st)
+	if err := s.data.backupErr.Load(); err != nil {
+		st.BackupError = (*err).Error()
+	}
 	st.LastError = cmp.Or(st.SnapshotError, st.BackupError)
 	if st.Failed {
 		st.LastError = s.Err().Error()

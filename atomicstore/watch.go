@@ -38,9 +38,6 @@ func (s *Store[S, E]) watch() {
 	}
 	defer s.checkpoints.saving.Unlock()
 	replaced, err := s.data.replaced()
-	s.checkpoints.mu.Lock()
-	s.checkpoints.backupErr = s.data.backupErr
-	s.checkpoints.mu.Unlock()
 	if err != nil && !replaced {
 		s.opts.Logger.Warn("the data file could not be looked at", "error", err)
 	}
