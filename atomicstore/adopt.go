@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // errUnreadable means that an operator's file is no state of this program.
@@ -202,34 +204,32 @@ func (s *Store[S, E]) highest() (uint64, error) {
 	}
 	for _, name := range names {
 		if _, first, ok := parseSegmentName(name); ok {
-			data, err := s.opts.FS.Read(filepath.Join(s.wal.dir, name))
+			last, err := lastIn(s.opts.FS, filepath.Join(s.wal.dir, name))
 			if err != nil {
 				return 0, err
 			}
-			highest = max(highest, believable(first-1), believable(lastIn(data)))
+			highest = max(highest, believable(first-1), believable(last))
 		}
 	}
 	return highest, nil
 }
 
 // lastIn returns the last change of a segment that can be read, damaged or not.
-func lastIn(data []byte) (last uint64) {
-	h, err := decodeHeader(data)
+func lastIn(fs vfs.FS, path string) (last uint64, err error) {
+	head, err := readHead(fs, path)
 	if err != nil {
-		return 0
+		return 0, err
 	}
-	for offset := segmentHeader; offset < len(data); {
-		b, err := decodeBatch(data[offset:], h.logID)
-		if err != nil {
-			offset += alignment
-			continue
-		}
-		if b.count > 0 {
-			last = max(last, b.last())
-		}
-		offset += b.size()
+	h, err := decodeHeader(head)
+	if err != nil {
+		return 0, nil
 	}
-	return last
+	file, closer, err := openSegment(fs, path, h.logID)
+	if err != nil {
+		return 0, err
+	}
+	defer closer.Close()
+	return file.lastSeq()
 }
 
 // setLogAside moves every segment away.

@@ -83,17 +83,32 @@ type wal struct {
 	segments []segment  // oldest first
 }
 
-// rotate begins a new segment, with copied batches in it if there are any. It
+// carried is what a segment begins with.
+type carried struct {
+	size   int64                                     // bytes
+	oldest time.Time                                 // of its first change; zero when there is none
+	write  func(to vfs.Appender, offset int64) error // all of it
+}
+
+// carry returns what carries a batch.
+func carry(frame []byte, changes int) carried {
+	b := batch{count: uint32(changes), payload: frame[batchHeader:]}
+	return carried{size: int64(len(frame)), oldest: b.time(), write: func(to vfs.Appender, offset int64) error {
+		return writeAll(to, frame, offset)
+	}}
+}
+
+// rotate begins a new segment, with batches in it if there are any. It
 // gets its name only when it is complete and synced, so a segment with a name
 // is never half made, and one that finds no room is none: then the error is
 // ErrDiskFull, and the log goes on as if nothing had been tried.
-func (w *wal) rotate(first uint64, chain uint32, copied []byte) error {
+func (w *wal) rotate(first uint64, chain uint32, c carried) error {
 	h := header{epoch: w.epoch, logID: w.logID, first: first, chain: chain, created: time.Now().UTC()}
-	if oldest, ok := oldestRecord(copied, w.logID); ok && oldest.Before(h.created) {
-		h.created = oldest // or what is copied at each open would never grow old
+	if !c.oldest.IsZero() && c.oldest.Before(h.created) {
+		h.created = c.oldest // or what is copied at each open would never grow old
 	}
 	temp := filepath.Join(w.dir, newSegment)
-	offset := int64(segmentHeader + len(copied))
+	offset := segmentHeader + c.size
 	size := max(w.segmentBytes, offset)
 	f, filled := w.prepared()
 	if f == nil {
@@ -102,7 +117,14 @@ func (w *wal) rotate(first uint64, chain uint32, copied []byte) error {
 			return w.unmade(size, fmt.Errorf("create a log segment: %w", err))
 		}
 	}
-	if err := fill(f, append(h.encode(), copied...), max(offset, filled), size); err != nil {
+	err := writeAll(f, h.encode(), 0)
+	if err == nil && c.size > 0 {
+		err = c.write(f, segmentHeader)
+	}
+	if err == nil {
+		err = fill(f, max(offset, filled), size)
+	}
+	if err != nil {
 		f.Close()
 		return w.unmade(size, fmt.Errorf("fill a log segment: %w", err))
 	}
@@ -148,33 +170,12 @@ func (w *wal) unmade(size int64, err error) error {
 	return fmt.Errorf("%w: %w", ErrDiskFull, err)
 }
 
-// oldestRecord returns the time of the first change in a run of batches.
-func oldestRecord(batches []byte, logID [8]byte) (oldest time.Time, ok bool) {
-	for len(batches) > 0 && !ok {
-		b, err := decodeBatch(batches, logID)
-		if err != nil {
-			return oldest, false
-		}
-		b.records(func(r record) error {
-			oldest, ok = r.time, true
-			return errStop
-		})
-		batches = batches[b.size():]
-	}
-	return oldest, ok
-}
-
 var zeros [256 << 10]byte
 
-// fill writes the start of a segment, and zeros from an offset to its end.
+// fill writes zeros to a segment, from an offset to its end.
 // Zeros are written rather than reserved: a write into them changes no
 // metadata, which halves what each commit makes the disk do.
-func fill(f vfs.Appender, start []byte, from, to int64) error {
-	if len(start) > 0 {
-		if err := writeAll(f, start, 0); err != nil {
-			return err
-		}
-	}
+func fill(f vfs.Appender, from, to int64) error {
 	for from < to {
 		n := min(to-from, int64(len(zeros)))
 		if err := writeAll(f, zeros[:n], from); err != nil {
@@ -209,7 +210,7 @@ func (w *wal) prepare() {
 		if err != nil {
 			return
 		}
-		if err = fill(f, nil, 0, s.size); err == nil {
+		if err = fill(f, 0, s.size); err == nil {
 			err = f.Sync()
 		}
 		if err != nil {
@@ -261,7 +262,7 @@ func (w *wal) append(frame []byte, changes int) ([]byte, error) {
 	}
 	frame, sum := endBatch(frame, w.logID, prev, w.next, uint32(changes))
 	if rotates {
-		if err := w.rotate(w.next, prev, frame); err != nil {
+		if err := w.rotate(w.next, prev, carry(frame, changes)); err != nil {
 			return frame, err
 		}
 	} else {
@@ -476,7 +477,7 @@ func (w *wal) renew() error {
 		return nil
 	}
 	prev := w.joint()
-	if err := w.rotate(w.next, prev, nil); err != nil {
+	if err := w.rotate(w.next, prev, carried{}); err != nil {
 		return err
 	}
 	w.chain = prev

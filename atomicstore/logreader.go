@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"time"
 
@@ -312,15 +311,22 @@ func (r *logReader) take(ctx context.Context, b batch, give func(Record) bool) e
 }
 
 // ended tells whether the log may end here, where no batch can be read. To
-// look for more behind it costs reading the rest of the segment, so that is
-// done once for an end that is plain, and always for one that is not.
+// look for more behind it costs reading the segment, so that is done once for
+// an end that is plain, and always for one that is not.
 func (r *logReader) ended(err error) error {
 	if !r.bottom || !errors.Is(err, errEnd) {
-		rest, readErr := io.ReadAll(io.NewSectionReader(r.file, r.offset, math.MaxInt64-r.offset))
-		if readErr != nil {
-			return readErr
+		id, lookErr := r.fs.Stat(r.path)
+		if isMissing(lookErr) {
+			return errAgain
 		}
-		if !allZero(rest) && validBehind(rest, r.logID, r.last+1) {
+		if lookErr != nil {
+			return lookErr
+		}
+		valid, lookErr := newSegmentFile(r.file, id.Size, r.logID).validBehind(r.offset, r.last+1)
+		if lookErr != nil {
+			return lookErr
+		}
+		if valid {
 			return r.damaged(fmt.Errorf("%w, and valid ones follow it", err))
 		}
 		r.bottom = true

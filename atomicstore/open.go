@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 const (
@@ -286,7 +288,7 @@ func (s *Store[S, E]) begin(base *version[S], adopted *digest) error {
 	base.at.Epoch, base.chain = epoch.String(), 0
 	s.wal.epoch, s.wal.logID = epoch, newLogID()
 	s.wal.next = base.at.Seq + 1
-	if err := s.wal.rotate(s.wal.next, 0, nil); err != nil {
+	if err := s.wal.rotate(s.wal.next, 0, carried{}); err != nil {
 		return err
 	}
 	s.current.Store(base)
@@ -320,7 +322,10 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 	if err := s.replay(base, found); err != nil {
 		return err
 	}
-	if err := w.rotate(base.at.Seq+1, found.atSnap, found.after); err != nil {
+	after := carried{size: found.after, oldest: found.oldest, write: func(to vfs.Appender, offset int64) error {
+		return found.copyAfter(s.opts.FS, base.at.Seq, to, offset)
+	}}
+	if err := w.rotate(base.at.Seq+1, found.atSnap, after); err != nil {
 		return err
 	}
 	keep := map[string]bool{}

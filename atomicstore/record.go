@@ -72,7 +72,16 @@ type batch struct {
 	count   uint32 // changes; 0 only confirms the batch before
 	prev    uint32 // checksum of the batch before
 	sum     uint32 // its own checksum
-	payload []byte
+	frame   []byte // the whole of it, without the zeros that fill it up
+	payload []byte // the changes
+}
+
+// time returns that of the first change, which is zero where there is none.
+func (b batch) time() time.Time {
+	if b.count == 0 || len(b.payload) < 24 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(binary.LittleEndian.Uint64(b.payload[16:]))).UTC()
 }
 
 func (b batch) last() uint64 { return b.seq + uint64(b.count) - 1 } // of a batch with changes
@@ -109,9 +118,12 @@ func sumOf(frame []byte) uint32 { return binary.LittleEndian.Uint32(frame[4:]) }
 // checksum covers length, seq, prev, count, log id and payload. Zeros have no
 // valid checksum, so preallocated space is never a batch.
 func checksum(frame []byte, logID [8]byte) uint32 {
+	return crc32.Update(beginChecksum(frame, logID[:]), castagnoli, frame[8:])
+}
+
+func beginChecksum(frame, logID []byte) uint32 {
 	sum := crc32.Update(0, castagnoli, frame[0:4])
-	sum = crc32.Update(sum, castagnoli, logID[:])
-	return crc32.Update(sum, castagnoli, frame[8:])
+	return crc32.Update(sum, castagnoli, logID)
 }
 
 var (
@@ -147,6 +159,7 @@ func decodeBatch(b []byte, logID [8]byte) (batch, error) {
 		prev:    binary.LittleEndian.Uint32(b[16:]),
 		count:   binary.LittleEndian.Uint32(b[20:]),
 		sum:     sum,
+		frame:   frame,
 		payload: frame[batchHeader:],
 	}, nil
 }

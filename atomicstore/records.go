@@ -30,8 +30,8 @@ type RecordsOptions struct {
 
 // Records gives every change after a position, in order, each once, from the
 // files of the store in dir. It changes nothing, needs to know nothing of the
-// types, holds a batch in memory, or what lies behind the last one in its
-// segment, and may run while a program has the store open; whoever has the store itself uses Store.Changes. An empty Epoch stands
+// types, holds a batch in memory, and may run while a program has the store
+// open; whoever has the store itself uses Store.Changes. An empty Epoch stands
 // for whichever the log is of, seq 0 is before the first change ever. The
 // caller's loop runs in the caller's goroutine.
 //

@@ -1,12 +1,14 @@
 package atomicstore
 
 import (
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
@@ -17,14 +19,15 @@ type scanned struct {
 	stale      []string  // paths of segments that others have superseded
 	epoch      epochID
 	logID      [8]byte
-	last       uint64 // the last change
-	chain      uint32 // checksum of the last batch, which may only confirm the one before
-	atLast     uint32 // checksum of the batch that ends with the last change
-	torn       int    // bytes of a batch that was never acknowledged
-	after      []byte // the batches after the snapshot, as they stand in the log
-	atSnap     uint32 // checksum of the batch that ends at the snapshot
-	generation int    // of the newest segment
-	damage     error  // that ends what is read here; only directory.logs goes on with such a log
+	last       uint64    // the last change
+	chain      uint32    // checksum of the last batch, which may only confirm the one before
+	atLast     uint32    // checksum of the batch that ends with the last change
+	torn       int64     // bytes of a batch that was never acknowledged
+	after      int64     // bytes of the batches after the snapshot
+	oldest     time.Time // of the first change after the snapshot; zero when there is none
+	atSnap     uint32    // checksum of the batch that ends at the snapshot
+	generation int       // of the newest segment
+	damage     error     // that ends what is read here; only directory.logs goes on with such a log
 
 	visit func(segment, batch) error // of check, for each valid batch; may be nil
 }
@@ -70,74 +73,131 @@ func (found *scanned) check(fs vfs.FS, snapSeq, reach uint64) (*scanned, error) 
 	found.atSnap = first.chain // if the snapshot lies just before the log
 	found.atLast = first.chain
 
-	for i, s := range found.segments {
-		damaged := func(offset int, err error) error {
-			return &CorruptError{Path: s.path, Offset: int64(offset), Seq: found.last + 1, Err: err}
-		}
-		if s.epoch != found.epoch || s.logID != found.logID {
-			return nil, damaged(0, errors.New("the segment belongs to another log"))
-		}
-		if s.first != found.last+1 {
-			return nil, damaged(0, fmt.Errorf("the segment begins with change %d, the one before it ends with %d", s.first, found.last))
-		}
-		data, err := fs.Read(s.path)
+	for i := range found.segments {
+		more, err := found.checkSegment(fs, i, snapSeq, max(snapSeq, reach))
 		if err != nil {
 			return nil, err
 		}
-		var next *segment
-		if i+1 < len(found.segments) {
-			next = &found.segments[i+1]
-		}
-		offset := segmentHeader
-		for {
-			rest := data[min(offset, len(data)):]
-			atEnd := next != nil && found.last+1 == next.first
-			if atEnd && found.chain == next.chain {
-				break // what else is in this segment, the next one has superseded
-			}
-			b, err := decodeBatch(rest, s.logID)
-			if err == nil && (b.seq != found.last+1 || b.prev != found.chain || atEnd && b.count > 0) {
-				err = errChain
-			}
-			if err == nil && next != nil && b.count > 0 && b.last() >= next.first {
-				err = errors.New("the batch runs into the next segment")
-			}
-			if err != nil {
-				switch {
-				case next != nil:
-					return nil, damaged(offset, err)
-				case errors.Is(err, errEnd) && allZero(rest):
-					return found, nil
-				case found.last < max(snapSeq, reach):
-					return nil, damaged(offset, fmt.Errorf("%w, and a snapshot was built on it", err))
-				case validBehind(rest, s.logID, found.last+1):
-					return nil, damaged(offset, fmt.Errorf("%w, and valid ones follow it", err))
-				}
-				found.torn = len(rest)
-				return found, nil
-			}
-
-			if found.visit != nil {
-				if err := found.visit(s, b); err != nil {
-					return nil, damaged(offset, err)
-				}
-			}
-			// Valid to the last byte, whatever its flush said at the time: the
-			// copy into a fresh segment makes it durable.
-			if b.count > 0 {
-				found.last, found.atLast = b.last(), b.sum
-			}
-			found.chain = b.sum
-			if found.last == snapSeq && b.count > 0 {
-				found.atSnap = b.sum
-			}
-			if b.seq > snapSeq {
-				found.after = append(found.after, rest[:b.size()]...)
-			}
-			offset += b.size()
+		if !more {
+			break
 		}
 	}
 	return found, nil
+}
+
+// checkSegment reads and checks one of the segments. more says that it ends
+// where the next one begins.
+func (found *scanned) checkSegment(fs vfs.FS, i int, snapSeq, reach uint64) (more bool, err error) {
+	s := found.segments[i]
+	damaged := func(offset int64, err error) error {
+		return &CorruptError{Path: s.path, Offset: offset, Seq: found.last + 1, Err: err}
+	}
+	if s.epoch != found.epoch || s.logID != found.logID {
+		return false, damaged(0, errors.New("the segment belongs to another log"))
+	}
+	if s.first != found.last+1 {
+		return false, damaged(0, fmt.Errorf("the segment begins with change %d, the one before it ends with %d", s.first, found.last))
+	}
+	file, closer, err := openSegment(fs, s.path, s.logID)
+	if err != nil {
+		return false, err
+	}
+	defer closer.Close()
+	var next *segment
+	if i+1 < len(found.segments) {
+		next = &found.segments[i+1]
+	}
+	for offset := int64(segmentHeader); ; {
+		atEnd := next != nil && found.last+1 == next.first
+		if atEnd && found.chain == next.chain {
+			return true, nil // what else is in this segment, the next one has superseded
+		}
+		b, err, unread := file.batch(offset)
+		if unread != nil {
+			return false, unread
+		}
+		if err == nil && (b.seq != found.last+1 || b.prev != found.chain || atEnd && b.count > 0) {
+			err = errChain
+		}
+		if err == nil && next != nil && b.count > 0 && b.last() >= next.first {
+			err = errors.New("the batch runs into the next segment")
+		}
+		if err != nil && next != nil {
+			return false, damaged(offset, err)
+		}
+		if err != nil {
+			return false, found.end(file, offset, reach, err, damaged)
+		}
+
+		if found.visit != nil {
+			if err := found.visit(s, b); err != nil {
+				return false, damaged(offset, err)
+			}
+		}
+		// Valid to the last byte, whatever its flush said at the time: the
+		// copy into a fresh segment makes it durable.
+		if b.count > 0 {
+			found.last, found.atLast = b.last(), b.sum
+		}
+		found.chain = b.sum
+		if found.last == snapSeq && b.count > 0 {
+			found.atSnap = b.sum
+		}
+		if b.seq > snapSeq {
+			found.after += int64(b.size())
+			if found.oldest.IsZero() {
+				found.oldest = b.time()
+			}
+		}
+		offset += int64(b.size())
+	}
+}
+
+// end tells whether the log may end where no batch can be read, for a reason.
+func (found *scanned) end(file *segmentFile, offset int64, reach uint64, reason error, damaged func(int64, error) error) error {
+	if errors.Is(reason, errEnd) {
+		if zero, err := file.zeroFrom(offset); zero || err != nil {
+			return err
+		}
+	}
+	if found.last < reach {
+		return damaged(offset, fmt.Errorf("%w, and a snapshot was built on it", reason))
+	}
+	valid, err := file.validBehind(offset, found.last+1)
+	if err != nil {
+		return err
+	}
+	if valid {
+		return damaged(offset, fmt.Errorf("%w, and valid ones follow it", reason))
+	}
+	found.torn = max(0, file.size-offset)
+	return nil
+}
+
+// copyAfter writes the batches after a snapshot, so many bytes, to a file.
+func (found *scanned) copyAfter(fs vfs.FS, snapSeq uint64, to vfs.Appender, offset int64) error {
+	out := bufio.NewWriterSize(io.NewOffsetWriter(to, offset), windowBytes)
+	var failed error
+	var size int64
+	again := &scanned{segments: found.segments, visit: func(_ segment, b batch) error {
+		if b.seq <= snapSeq {
+			return nil
+		}
+		size += int64(b.size())
+		_, failed = out.Write(b.frame)
+		if failed == nil {
+			_, failed = out.Write(zeros[:b.size()-len(b.frame)])
+		}
+		return failed
+	}}
+	_, err := again.check(fs, snapSeq, 0)
+	if failed == nil && err == nil {
+		failed = out.Flush()
+	}
+	if failed == nil && err == nil && (size != found.after || again.chain != found.chain) {
+		err = errors.New("the log changed while it was read")
+	}
+	return cmp.Or(failed, err)
 }
 
 // listSegments reads the headers of the segments whose names parse accepts.
@@ -194,17 +254,4 @@ func readHead(fs vfs.FS, path string) ([]byte, error) {
 		return nil, err
 	}
 	return head[:n], nil // decodeHeader says if it is too short
-}
-
-// validBehind tells whether a batch that belongs to this log stands anywhere
-// behind a bad one. Every boundary is tried, because the length of the bad one
-// cannot be trusted.
-func validBehind(rest []byte, logID [8]byte, seq uint64) bool {
-	for offset := alignment; offset+batchHeader <= len(rest); offset += alignment {
-		b, err := decodeBatch(rest[offset:], logID)
-		if err == nil && b.seq >= seq {
-			return true
-		}
-	}
-	return false
 }

@@ -255,7 +255,6 @@ func (c *directory) logs() ([]*scanned, error) {
 			c.data.log.Warn("a log is damaged; what lies before that is used", "error", err)
 			log.damage = err
 		}
-		log.after = nil // not needed here, and as large as the log
 	}
 	return logs, nil
 }

@@ -195,7 +195,7 @@ func (r *Report) log(c *directory, p *progress) (*CorruptError, error) {
 			r.Last = r.First - 1
 		}
 		_, err = found.check(c.fs, ofSnapshot, reach)
-		r.Torn = int64(found.torn)
+		r.Torn = found.torn
 		if err == nil {
 			err = r.fits(c, found, ofSnapshot)
 		}
