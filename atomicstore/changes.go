@@ -27,9 +27,9 @@ var errStop = errors.New("stop")
 // one holds up nobody and costs no memory.
 //
 // The last pair has an error: that of ctx, [ErrClosed], [*TruncatedError] when
-// the next change is no longer held, [ErrEpoch], [*CorruptError], or one that
-// says that after lies ahead of the store. A store that has failed ends nothing:
-// there may be no more changes, and ctx ends the loop.
+// the next change is no longer held, [ErrEpoch], [ErrAhead] or [*CorruptError].
+// A store that has failed ends nothing: there may be no more changes, and ctx
+// ends the loop.
 func (s *Store[S, E]) Changes(ctx context.Context, after Position) iter.Seq2[Change[E], error] {
 	return func(yield func(Change[E], error) bool) {
 		err := s.follow(ctx, after, func(c Change[E]) bool { return yield(c, nil) })
@@ -49,7 +49,7 @@ func (s *Store[S, E]) follow(ctx context.Context, after Position, yield func(Cha
 		return fmt.Errorf("%w: %s, the store is at %s", ErrEpoch, after, at)
 	}
 	if after.Seq > at.Seq {
-		return fmt.Errorf("atomicstore: position %s is ahead of the store, which is at %s", after, at)
+		return fmt.Errorf("%w: %s, the store is at %s", ErrAhead, after, at)
 	}
 	var behind place // in the log, while this follower is far behind
 	for seq := after.Seq; ; {
@@ -126,9 +126,10 @@ func (s *Store[S, E]) change(r record, epoch string) (Change[E], error) {
 
 // At returns the state as it was after the change seq, 0 being before the
 // first. It builds on the newest snapshot at or before it and reads the log
-// from there, so it takes longer the more lies between. It returns
-// [*TruncatedError] when the log or a snapshot that old is no longer held;
-// without Options.BackupDir that is everything before data.json.
+// from there, so it takes longer the more lies between. It returns [ErrAhead]
+// for a change that is not there yet, and [*TruncatedError] when the log or a
+// snapshot that old is no longer held; without Options.BackupDir that is
+// everything before data.json.
 func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 	var none S
 	current := s.current.Load()
@@ -136,7 +137,7 @@ func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 	case seq == current.at.Seq:
 		return current.state, nil
 	case seq > current.at.Seq:
-		return none, fmt.Errorf("atomicstore: change %d is ahead of the store, which is at %s", seq, current.at)
+		return none, fmt.Errorf("%w: change %d, the store is at %s", ErrAhead, seq, current.at)
 	}
 	list, err := s.backups()
 	if err != nil {

@@ -153,8 +153,11 @@ func TestChangesEndWithAnError(t *testing.T) {
 	if err := last(t.Context(), Position{"0123456789abcdef", 3}); !errors.Is(err, ErrEpoch) {
 		t.Errorf("from another epoch: got %v", err)
 	}
-	if err := last(t.Context(), Position{at.Epoch, 51}); err == nil {
-		t.Error("from ahead: no error")
+	if err := last(t.Context(), Position{at.Epoch, 51}); !errors.Is(err, ErrAhead) {
+		t.Errorf("from ahead: got %v, want ErrAhead", err)
+	}
+	if _, err := s.At(t.Context(), 51); !errors.Is(err, ErrAhead) {
+		t.Errorf("At ahead: got %v, want ErrAhead", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -46,7 +46,11 @@ var errGoexit = errors.New("decide or Apply ended its goroutine (runtime.Goexit,
 // decide runs one update on the batch's copy of the state and sets its answer.
 func (c *committer[S, E]) decide(b *pending[S, E], r *request[S, E], now time.Time) {
 	if !b.cloned {
-		b.state, b.cloned = b.base.state.Clone(), true
+		if b.state, r.err = cloned(b.base.state); r.err != nil {
+			c.refuse(b, r, r.err, false)
+			return
+		}
+		b.cloned = true
 	}
 	seen := b.at()
 	change := Change[E]{Position: Position{seen.Epoch, seen.Seq + 1}, Time: now, RequestID: r.requestID}
@@ -72,12 +76,27 @@ func (c *committer[S, E]) refuse(b *pending[S, E], r *request[S, E], err error, 
 	if !dirty {
 		return
 	}
+	if len(b.changes) == 0 {
+		var none S
+		b.state, b.cloned = none, false // the next update has a clone of its own
+		return
+	}
 	if b.state, err = c.store.rebuild(b); err != nil {
 		// To go on would write a log that cannot be replayed.
 		r.err = c.store.fail(err)
 		release(b.waiting, r.err)
 		b.reset(b.base)
 	}
+}
+
+// cloned returns a copy of a state. A panic of Clone is its error.
+func cloned[S Cloner[S]](state S) (clone S, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return state.Clone(), nil
 }
 
 // try runs decide, adds its events to the frame and applies them to the state.
@@ -153,7 +172,9 @@ func (s *Store[S, E]) reapply(b *pending[S, E]) (state S, err error) {
 			err = fmt.Errorf("change %d: %w", seq, err)
 		}
 	}()
-	state = b.base.state.Clone()
+	if state, err = cloned(b.base.state); err != nil {
+		return state, err
+	}
 	for _, change := range b.changes {
 		seq = change.Seq
 		for _, e := range change.Events {

@@ -3,7 +3,9 @@ package atomicstore
 import (
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
 
@@ -109,5 +111,85 @@ func TestAnApplyThatChangesItsMindStopsTheStore(t *testing.T) {
 			mustWrite(t, again, "on")
 			wantLines(t, again, "on")
 		})
+	}
+}
+
+// fragile is a state whose Clone panics while broken is set.
+type fragile struct {
+	Lines  []string `json:"lines"`
+	broken *atomic.Bool
+}
+
+func (f *fragile) Clone() *fragile {
+	if f.broken != nil && f.broken.Load() {
+		panic("clone panics")
+	}
+	return &fragile{Lines: slices.Clone(f.Lines), broken: f.broken}
+}
+
+func TestAPanicOfCloneCostsItsUpdateAlone(t *testing.T) {
+	p := newHome(t)
+	broken := new(atomic.Bool)
+	open := func() (*Store[*fragile, entry], error) {
+		return Open(p.data, &fragile{broken: broken}, func(f *fragile, e entry) error {
+			f.Lines = append(f.Lines, e.Added.Line)
+			return nil
+		}, p.options())
+	}
+	s, err := open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := func(line string) error {
+		_, err := s.Update(t.Context(), func(*fragile) ([]entry, error) { return []entry{add(line)}, nil })
+		return err
+	}
+	if err := update("one"); err != nil {
+		t.Fatal(err)
+	}
+	broken.Store(true)
+	var panicked *PanicError
+	if err := update("two"); !errors.As(err, &panicked) || panicked.Value != "clone panics" || len(panicked.Stack) == 0 {
+		t.Errorf("got %v, want *PanicError", err)
+	}
+	if err := s.Checkpoint(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := s.At(t.Context(), 0); err != nil { // loaded from a file: it has no flag
+		t.Error(err)
+	}
+	broken.Store(false)
+	if err := update("three"); err != nil {
+		t.Errorf("the update after it: %v", err)
+	}
+	if st := s.Stats(); st.Refused != 1 || st.Failed {
+		t.Errorf("the numbers are %+v", st)
+	}
+	// A panic of decide needs no clone if it is the first of its batch.
+	if _, err := s.Update(t.Context(), func(*fragile) ([]entry, error) { broken.Store(true); panic("decide panics") }); !errors.As(err, &panicked) || panicked.Value != "decide panics" {
+		t.Errorf("got %v, want *PanicError", err)
+	}
+	broken.Store(false)
+	if err := update("four"); err != nil {
+		t.Errorf("the update after it: %v", err)
+	}
+	if state, _ := s.State(); !slices.Equal(state.Lines, []string{"one", "three", "four"}) {
+		t.Errorf("the state is %q", state.Lines)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// stubborn is a state that can never be cloned.
+type stubborn struct{}
+
+func (stubborn) Clone() stubborn { panic("clone panics") }
+
+func TestAPanicOfCloneIsAnErrorOfOpen(t *testing.T) {
+	var panicked *PanicError
+	_, err := Open(t.TempDir(), stubborn{}, func(stubborn, entry) error { return nil }, nil)
+	if !errors.As(err, &panicked) {
+		t.Errorf("got %v, want *PanicError", err)
 	}
 }

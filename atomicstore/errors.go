@@ -55,6 +55,12 @@ var (
 	// ErrEpoch means that a position belongs to another history: the data was
 	// replaced since. Start again from State.
 	ErrEpoch = errors.New("atomicstore: position of another epoch")
+
+	// ErrAhead means that a position of this epoch, or a seq, lies after the
+	// latest change. Either the change is still to come, and WaitFor waits for
+	// it; or the whole directory is an older copy of what the position is from,
+	// and who has it starts again from State.
+	ErrAhead = errors.New("atomicstore: the position is ahead; wait for it with WaitFor, or start again from State if the data is an older copy")
 )
 
 // CorruptError is damage to data that had been acknowledged. Nothing is
@@ -72,8 +78,8 @@ func (e *CorruptError) Error() string {
 
 func (e *CorruptError) Unwrap() error { return e.Err }
 
-// PanicError is a panic in an update's decide or in Apply. Nothing of that
-// update was written; others are not concerned.
+// PanicError is a panic in an update's decide, or in Apply or Clone. Nothing of
+// that update was written; others are not concerned.
 type PanicError struct {
 	Value any
 	Stack []byte

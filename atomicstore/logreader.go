@@ -339,7 +339,7 @@ func (r *logReader) ended(err error) error {
 		if r.given {
 			return r.lost()
 		}
-		return fmt.Errorf("position %s is ahead of the log, which ends with change %d", Position{r.epoch, r.done}, r.last)
+		return fmt.Errorf("%w: %s is ahead of the log, which ends with change %d", ErrAhead, Position{r.epoch, r.done}, r.last)
 	}
 	return nil
 }

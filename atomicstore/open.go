@@ -246,10 +246,15 @@ func (s *Store[S, E]) older(initial S, reach uint64) (*version[S], *scanned, err
 	empty := found.last < found.first()
 	switch {
 	case !empty && found.first() == 1:
-		return &version[S]{state: initial.Clone(), at: Position{Epoch: found.epoch.String()}}, found, nil
+		state, err := cloned(initial)
+		return &version[S]{state: state, at: Position{Epoch: found.epoch.String()}}, found, err
 	case empty && reach == 0:
 		// Never used; but what has backups goes on above them.
-		base := &version[S]{state: initial.Clone()}
+		state, err := cloned(initial)
+		if err != nil {
+			return nil, nil, err
+		}
+		base := &version[S]{state: state}
 		if len(list) > 0 {
 			base.at.Seq = list[len(list)-1].Seq
 		}
@@ -362,8 +367,11 @@ func (s *Store[S, E]) replay(base *version[S], found *scanned) error {
 // forward returns the state after a change, made from an earlier one and the
 // log.
 func (s *Store[S, E]) forward(ctx context.Context, base *version[S], seq uint64) (S, error) {
-	state := base.state.Clone()
-	err := s.wal.read(base.at.Seq, seq, func(r record) error {
+	state, err := cloned(base.state)
+	if err != nil {
+		return state, fmt.Errorf("copy the state of change %d: %w", base.at.Seq, err)
+	}
+	err = s.wal.read(base.at.Seq, seq, func(r record) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

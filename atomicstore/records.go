@@ -44,7 +44,8 @@ type RecordsOptions struct {
 //
 // The last pair has an error if there is one: that of ctx, [*TruncatedError]
 // when the next change is no longer held, [ErrEpoch] when the log is of
-// another epoch than after or than it was, [*CorruptError] for damage.
+// another epoch than after or than it was, [ErrAhead] when after lies behind the
+// end of the log, [*CorruptError] for damage.
 func Records(ctx context.Context, dir string, after Position, o *RecordsOptions) iter.Seq2[Record, error] {
 	var opts RecordsOptions
 	if o != nil {
@@ -67,7 +68,7 @@ func Records(ctx context.Context, dir string, after Position, o *RecordsOptions)
 func asOf(dir string, err error) error {
 	var corrupt *CorruptError
 	var gone *TruncatedError
-	if errors.As(err, &corrupt) || errors.As(err, &gone) || errors.Is(err, ErrEpoch) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.As(err, &corrupt) || errors.As(err, &gone) || errors.Is(err, ErrEpoch) || errors.Is(err, ErrAhead) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
 	return fmt.Errorf("atomicstore: read %s: %w", dir, err)

@@ -111,8 +111,8 @@ func TestRecordsSaysWhyTheNextChangeCannotCome(t *testing.T) {
 	if _, err := recorded(t, p.data, Position{Epoch: "0123456789abcdef", Seq: 40}); !errors.Is(err, ErrEpoch) {
 		t.Errorf("of another epoch: got %v", err)
 	}
-	if _, err := recorded(t, p.data, Position{Seq: 41}); err == nil {
-		t.Error("a position ahead of the log was no error")
+	if _, err := recorded(t, p.data, Position{Seq: 41}); !errors.Is(err, ErrAhead) {
+		t.Errorf("a position ahead of the log: got %v, want ErrAhead", err)
 	}
 	if _, err := recorded(t, filepath.Join(p.data, "none"), Position{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("of no store: got %v", err)

@@ -12,7 +12,8 @@ import (
 
 // Cloner is a state that can be copied. Clone must be cheap, must give a copy
 // that is independent, and must be safe while others read or clone the state;
-// copy-on-write containers do that. Clone is called once a batch.
+// copy-on-write containers do that. Clone is called once a batch; its panic is
+// the [*PanicError] of the update that it was called for.
 type Cloner[S any] interface{ Clone() S }
 
 // Store is one typed state on disk. Make one with [Open]. All methods are safe
