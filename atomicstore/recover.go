@@ -200,8 +200,14 @@ func (found *scanned) copyAfter(fs vfs.FS, snapSeq uint64, to vfs.Appender, offs
 	return cmp.Or(failed, err)
 }
 
-// listSegments reads the headers of the segments whose names parse accepts.
+// listSegments reads the headers of the segments whose names parse accepts. One
+// whose header is damaged is an error.
 func listSegments(fs vfs.FS, dir string, parse func(string) (generation int, first uint64, ok bool)) (*scanned, error) {
+	return listWhole(fs, dir, parse, func(damage *CorruptError) error { return damage })
+}
+
+// listWhole is listSegments that leaves out what is damaged if bad returns nil.
+func listWhole(fs vfs.FS, dir string, parse func(string) (generation int, first uint64, ok bool), bad func(*CorruptError) error) (*scanned, error) {
 	names, err := fs.Names(dir)
 	if err != nil {
 		return nil, err
@@ -222,7 +228,10 @@ func listSegments(fs vfs.FS, dir string, parse func(string) (generation int, fir
 			err = fmt.Errorf("the name says change %d, the header %d", first, h.first)
 		}
 		if err != nil {
-			return nil, &CorruptError{Path: path, Seq: first, Err: err}
+			if err := bad(&CorruptError{Path: path, Seq: first, Err: err}); err != nil {
+				return nil, err
+			}
+			continue
 		}
 		found.segments = append(found.segments, segment{header: h, path: path, generation: generation})
 	}

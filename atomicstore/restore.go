@@ -34,9 +34,10 @@ func Restore(dir, backup string, o *Options) error {
 // store in dir, exactly: it undoes that change and all later ones. It puts an
 // older snapshot in place, with the changes from there up to the one before
 // seq, which the next Open applies; otherwise it is as [Restore]. Of a damaged
-// log it uses what lies before the damage, and returns the [*CorruptError] for
-// changes behind that. It returns [*TruncatedError] when the log or a snapshot
-// that old is no longer held.
+// log it uses what lies before the damage, and behind it what follows a snapshot
+// that was made there; it returns the [*CorruptError] for changes that neither
+// leads to. It returns [*TruncatedError] when the log or a snapshot that old is
+// no longer held.
 func RestoreBefore(dir string, seq uint64, o *Options) error {
 	return lockedDirectory(dir, o, func(c *directory) error {
 		snap, err := c.before(seq)
@@ -194,6 +195,11 @@ func (c *directory) before(seq uint64) (snapshot, error) {
 			return snap, err
 		}
 	}
+	if damage != nil {
+		if snap, err := c.behindDamage(logs, list, seq); err == nil {
+			return snap, nil
+		}
+	}
 	if seq > last && damage != nil {
 		return snapshot{}, damage
 	}
@@ -205,8 +211,13 @@ func (c *directory) before(seq uint64) (snapshot, error) {
 
 // append adds the changes of a log up to one to a snapshot.
 func (c *directory) append(snap *snapshot, log *scanned, upTo uint64) error {
-	w := &wal{fs: c.fs, logID: log.logID, segments: log.segments}
-	return w.read(snap.Seq, upTo, func(r record) error {
+	return c.appendAt(new(place), snap, log, upTo)
+}
+
+// appendAt is append, from a place in the log.
+func (c *directory) appendAt(at *place, snap *snapshot, log *scanned, upTo uint64) error {
+	w := &wal{fs: c.fs, logID: log.segments[0].logID, segments: log.segments}
+	return w.readOn(at, snap.Seq, upTo, func(r record) error {
 		change := snapshotChange{ID: hex.EncodeToString(r.id[:]), Time: r.time, RequestID: r.requestID}
 		for _, e := range r.events {
 			change.Events = append(change.Events, slices.Clone(e))
@@ -228,18 +239,17 @@ func (c *directory) logs() ([]*scanned, error) {
 	if len(present.segments) > 0 || present.damage != nil {
 		logs = append(logs, present)
 	}
-	asides, err := listSegments(c.fs, c.data.asideDir(), func(name string) (int, uint64, bool) {
+	asides, err := listWhole(c.fs, c.data.asideDir(), func(name string) (int, uint64, bool) {
 		what, _, ok := parseAsideName(name)
 		if !ok {
 			return 0, 0, false
 		}
 		return parseSegmentName(what)
+	}, func(damage *CorruptError) error {
+		c.data.log.Warn("a segment that was set aside is damaged, and is not used", "error", damage)
+		return nil
 	})
-	var corrupt *CorruptError
-	if errors.As(err, &corrupt) {
-		c.data.log.Warn("a log that was set aside is damaged, and none of them is used", "error", err)
-		asides = new(scanned)
-	} else if err != nil {
+	if err != nil {
 		return nil, err
 	}
 	byID := map[[8]byte]*scanned{}

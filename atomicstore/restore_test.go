@@ -6,7 +6,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
@@ -209,6 +211,86 @@ func TestWhatLiesBeforeDamageCanBeRestored(t *testing.T) {
 	// The damage is among what was set aside from now on, and in nobody's way.
 	if err := RestoreBefore(p.data, 4, p.options()); err != nil {
 		t.Fatal(err)
+	}
+	s = p.open(t)
+	wantLines(t, s, "one")
+	mustClose(t, s)
+}
+
+// TestWhatFollowsASnapshotBehindDamageCanBeRestored: the damage does not matter
+// to what is made of a later snapshot and the log from there.
+func TestWhatFollowsASnapshotBehindDamageCanBeRestored(t *testing.T) {
+	for _, segmentBytes := range []int64{256, 4096} { // several segments, and one
+		p := newHome(t)
+		options := func() *Options {
+			o := p.options()
+			o.SegmentBytes = segmentBytes
+			return o
+		}
+		s := mustOpen(t, p.data, options())
+		mustWrite(t, s, "one", "two", "three")
+		checkpoint(t, s)
+		mustWrite(t, s, "four", "five", "six")
+		mustClose(t, s)
+		names, err := filepath.Glob(filepath.Join(p.data, walName, "*"+segmentSuffix))
+		if err != nil || len(names) == 0 || (segmentBytes == 4096) != (len(names) == 1) {
+			t.Fatalf("segments %v, %v", names, err)
+		}
+		data, err := os.ReadFile(names[0])
+		if err != nil {
+			t.Fatal(err)
+		}
+		data[frames(t, data)[0]+batchHeader] ^= 1 // in the first change
+		if err := os.WriteFile(names[0], data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"one", "two", "three", "four", "five", "six"}
+		for seq := uint64(2); seq <= 8; seq++ {
+			copied := newHome(t)
+			if err := errors.Join(os.CopyFS(copied.data, os.DirFS(p.data)), os.CopyFS(copied.backups, os.DirFS(p.backups))); err != nil {
+				t.Fatal(err)
+			}
+			err := RestoreBefore(copied.data, seq, copied.options())
+			var corrupt *CorruptError
+			if seq < 4 || seq > 6 { // before the snapshot, or no change that there was
+				if !errors.As(err, &corrupt) || corrupt.Seq != 1 {
+					t.Errorf("before change %d: got %v, want *CorruptError of change 1", seq, err)
+				}
+				continue
+			}
+			if err != nil {
+				t.Errorf("before change %d: %v", seq, err)
+				continue
+			}
+			s := copied.open(t)
+			wantLines(t, s, want[:seq-1]...)
+			mustClose(t, s)
+		}
+	}
+}
+
+// TestADamagedLogAmongThoseSetAsideDisablesNoOther of them.
+func TestADamagedLogAmongThoseSetAsideDisablesNoOther(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	mustWrite(t, s, "one", "two")
+	mustClose(t, s)
+	if err := RestoreBefore(p.data, 2, p.options()); err != nil {
+		t.Fatal(err)
+	}
+	mustClose(t, p.open(t))
+	logger, logged := logOf()
+	o := p.options()
+	o.Logger = logger
+	bad := filepath.Join(p.backups, asideName(segmentName(7, 40), time.Now()))
+	if err := os.WriteFile(bad, []byte("no header"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := RestoreBefore(p.data, 2, o); err != nil {
+		t.Fatal(err)
+	}
+	if got := logged(); !strings.Contains(got, "set aside is damaged") || !strings.Contains(got, bad) {
+		t.Errorf("logged was\n%s", got)
 	}
 	s = p.open(t)
 	wantLines(t, s, "one")
