@@ -18,7 +18,7 @@ func TestASegmentThatOnlyConfirmsIsSuperseded(t *testing.T) {
 		elapse(confirmAfter + time.Second) // the confirmation needs another
 		elapse(time.Minute)                // which is too old for a change
 		mustWrite(t, s, "two")
-		if _, err := Verify(dir, o); err != nil {
+		if _, err := Verify(t.Context(), dir, toVerify(o)); err != nil {
 			t.Errorf("beside the store: %v", err)
 		}
 		seen := 0

@@ -1,6 +1,7 @@
 package atomicstore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -82,7 +83,7 @@ func (s *tightStore) wantRoomAgain() {
 	if err := s.Close(); err != nil {
 		s.t.Error(err)
 	}
-	if _, err := atomicstore.Verify(s.dir, s.o); err != nil {
+	if _, err := atomicstore.Verify(context.Background(), s.dir, &atomicstore.VerifyOptions{BackupDir: s.o.BackupDir}); err != nil {
 		s.t.Error(err)
 	}
 	s.open()

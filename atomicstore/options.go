@@ -66,11 +66,6 @@ type Options struct {
 	// file aside. Default: the file is decoded as a state.
 	Import func(data []byte) (state []byte, err error)
 
-	// Progress hears from Verify how far it is, now and then, in bytes. It is
-	// called in Verify's goroutine, and begins anew when Verify has to. Default:
-	// nobody hears.
-	Progress func(done, total int64)
-
 	seam // the crash tests and storetest put a simulation here
 }
 

@@ -36,7 +36,7 @@ func TestLookSeesWhatVerifyDoesWithoutReadingAll(t *testing.T) {
 		if !open && fingerprint(t, filepath.Dir(p.data)) != before {
 			t.Error("Look has changed something")
 		}
-		r, err := Verify(p.data, o)
+		r, err := Verify(t.Context(), p.data, toVerify(o))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -77,7 +77,7 @@ func cutPower(t *testing.T, round int, d *loopDisk) int {
 	d.umount()
 	d.mount()
 
-	if _, err := atomicstore.Verify(dir, childOptions(dir)); err != nil {
+	if _, err := atomicstore.Verify(t.Context(), dir, &atomicstore.VerifyOptions{BackupDir: childOptions(dir).BackupDir}); err != nil {
 		t.Errorf("round %d: Verify: %v", round, err)
 	}
 	store, err := atomicstore.Open(dir, &words{}, say, childOptions(dir))

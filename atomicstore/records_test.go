@@ -270,7 +270,7 @@ func followConfirmed(t *testing.T) {
 	records, ended := followFiles(ctx, p.data, Position{})
 	wantNext(t, records, ended, addedAs(1, "one")...)
 	waitIdle()
-	if r, err := Verify(p.data, p.options()); err != nil || r.Batches != 2 {
+	if r, err := Verify(t.Context(), p.data, toVerify(p.options())); err != nil || r.Batches != 2 {
 		t.Errorf("the batch was not confirmed: %+v, %v", r, err)
 	}
 	mustWrite(t, s, "two")

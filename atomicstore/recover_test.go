@@ -327,7 +327,7 @@ func TestAConfirmedLogIsReplayedAndSaved(t *testing.T) {
 			checkpoint(t, s)
 			mustClose(t, s)
 		}
-		if _, err := Verify(dir, o); err != nil {
+		if _, err := Verify(t.Context(), dir, toVerify(o)); err != nil {
 			t.Error(err)
 		}
 	})

@@ -104,7 +104,7 @@ func TestADiskThatTurnsReadOnlyForReal(t *testing.T) {
 	d.umount()
 	d.check()
 	d.mount()
-	if _, err := atomicstore.Verify(dir, o); err != nil {
+	if _, err := atomicstore.Verify(t.Context(), dir, &atomicstore.VerifyOptions{BackupDir: o.BackupDir}); err != nil {
 		t.Errorf("Verify: %v", err)
 	}
 	if store, err = atomicstore.Open(dir, &words{}, say, o); err != nil {

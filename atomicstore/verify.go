@@ -2,6 +2,7 @@ package atomicstore
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,22 +59,43 @@ func (w whose) String() string {
 	return [...]string{nobodys: "nobody", ours: "store", unknown: "unknown", operators: "operator", rotten: "rotten"}[w]
 }
 
+// VerifyOptions changes what Verify looks at. The zero value is good.
+type VerifyOptions struct {
+	// BackupDir is that of the store's Options. Default: no backups.
+	BackupDir string
+
+	// Progress hears how far it is, now and then, in bytes. It is called in
+	// Verify's goroutine, and begins anew when Verify has to. Default: nobody
+	// hears.
+	Progress func(done, total int64)
+
+	seam
+}
+
 // Verify reads everything in a store's directory and checks it, against every
 // checksum there is. It changes nothing, needs to know nothing of the types,
-// and may run while a program has the store open. Of o, BackupDir and Progress
-// count.
+// and may run while a program has the store open. When ctx ends it returns the
+// error of ctx, after the read under way.
 //
 // Damage to data that was acknowledged is a [*CorruptError], the first one
 // found, beside a report of all that could be read.
-func Verify(dir string, o *Options) (*Report, error) {
-	opts := o.withDefaults()
+func Verify(ctx context.Context, dir string, o *VerifyOptions) (*Report, error) {
+	var given VerifyOptions
+	if o != nil {
+		given = *o
+	}
+	opts := (&Options{BackupDir: given.BackupDir, seam: given.seam}).withDefaults()
+	opts.FS = endingFS{opts.FS, ctx}
 	var report *Report
 	var err error
 	// A store that is open removes, replaces and writes meanwhile: what it has
 	// not finished can look like damage. Damage looks the same twice.
 	for range 20 {
 		before := err
-		report, err = verify(dir, opts)
+		report, err = verify(dir, opts, given.Progress)
+		if ctx.Err() != nil {
+			return report, ctx.Err()
+		}
 		var corrupt, again *CorruptError
 		damaged := errors.As(err, &again)
 		if !damaged && !isMissing(err) || errors.As(before, &corrupt) && corrupt.same(again) {
@@ -87,8 +109,7 @@ func Verify(dir string, o *Options) (*Report, error) {
 	return report, err
 }
 
-func verify(dir string, opts Options) (*Report, error) {
-	opts.Logger = (*Options)(nil).withDefaults().Logger
+func verify(dir string, opts Options, tell func(done, total int64)) (*Report, error) {
 	c := openDirectory(dir, opts)
 	r := &Report{
 		Manifest: "ok", Snapshot: SnapshotReport{Path: c.data.path()},
@@ -104,7 +125,7 @@ func verify(dir string, opts Options) (*Report, error) {
 	} else {
 		c.data.man, c.data.known = *m, true
 	}
-	p := newProgress(c, opts.Progress)
+	p := newProgress(c, tell)
 	damage, err := r.snapshot(c)
 	if err != nil {
 		return r, err

@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // fingerprint is the whole of a folder: names, times and contents.
@@ -35,6 +38,65 @@ func fingerprint(t testing.TB, dir string) string {
 	return string(h.Sum(nil))
 }
 
+// toVerify returns what Verify needs to know of a store's options.
+func toVerify(o *Options) *VerifyOptions {
+	return &VerifyOptions{BackupDir: o.BackupDir, seam: o.seam}
+}
+
+// TestVerifyEndsWithItsContext wherever it is, and takes that for no damage.
+func TestVerifyEndsWithItsContext(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	mustWrite(t, s, "one")
+	checkpoint(t, s)
+	mustWrite(t, s, "two")
+	mustClose(t, s)
+	whole := 0 // reads
+	for after := 0; ; after++ {
+		ctx, cancel := context.WithCancel(t.Context())
+		reads := 0
+		v := toVerify(p.options())
+		v.FS = reading{Disk: vfs.Disk{}, each: func() {
+			if reads++; reads == after {
+				cancel()
+			}
+		}}
+		_, err := Verify(ctx, p.data, v)
+		cancel()
+		if after == 0 {
+			if whole = reads; err != nil || whole < 5 {
+				t.Fatalf("%d reads, %v", whole, err)
+			}
+			continue
+		}
+		if after > whole {
+			return
+		}
+		if err != context.Canceled {
+			t.Errorf("cancelled at read %d of %d: got %v", after, whole, err)
+		}
+		if reads > after {
+			t.Errorf("cancelled at read %d it went on to %d", after, reads)
+		}
+	}
+}
+
+// reading tells of each piece that is read.
+type reading struct {
+	vfs.Disk
+	each func()
+}
+
+func (r reading) Read(path string) ([]byte, error) {
+	r.each()
+	return r.Disk.Read(path)
+}
+
+func (r reading) Open(path string) (vfs.Reader, error) {
+	f, err := r.Disk.Open(path)
+	return noted{Reader: f, note: func(int) { r.each() }}, err
+}
+
 func TestVerifyReportsAWholeStoreAndChangesNothing(t *testing.T) {
 	p := newHome(t)
 	o := &Options{BackupDir: p.backups, SegmentBytes: 1024}
@@ -45,8 +107,9 @@ func TestVerifyReportsAWholeStoreAndChangesNothing(t *testing.T) {
 	mustClose(t, s)
 	before := fingerprint(t, filepath.Dir(p.data))
 	var told [][2]int64
-	o.Progress = func(done, total int64) { told = append(told, [2]int64{done, total}) }
-	r, err := Verify(p.data, o)
+	v := toVerify(o)
+	v.Progress = func(done, total int64) { told = append(told, [2]int64{done, total}) }
+	r, err := Verify(t.Context(), p.data, v)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +154,7 @@ func TestVerifyTellsDamageFromATornTail(t *testing.T) {
 			}
 			last := list[len(list)-1]
 			change(last.Path, int(last.Size)-6)
-			r, err := Verify(p.data, p.options())
+			r, err := Verify(t.Context(), p.data, toVerify(p.options()))
 			if !errors.As(err, &corrupt) || corrupt.Path != last.Path || r.Backups[len(list)-1].Error == "" || r.Last != 3 {
 				t.Errorf("a damaged backup: got %v, %+v", err, r)
 			}
@@ -102,11 +165,11 @@ func TestVerifyTellsDamageFromATornTail(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if r, err := Verify(p.data, p.options()); err != nil || r.Torn == 0 || r.Last != 3 {
+		if r, err := Verify(t.Context(), p.data, toVerify(p.options())); err != nil || r.Torn == 0 || r.Last != 3 {
 			t.Errorf("a torn tail: got %v, %+v", err, r)
 		}
 		change(path, starts[1]+batchHeader)
-		r, err := Verify(p.data, p.options())
+		r, err := Verify(t.Context(), p.data, toVerify(p.options()))
 		if !errors.As(err, &corrupt) || corrupt.Path != path || corrupt.Offset != int64(starts[1]) || corrupt.Seq != 2 || r.Last != 1 {
 			t.Errorf("a damaged batch: got %v, %+v", err, r)
 		}
@@ -119,17 +182,17 @@ func TestVerifySaysWhoseTheDataFileIs(t *testing.T) {
 	mustWrite(t, s, "one")
 	mustClose(t, s)
 	p.put(t, `{"lines": ["his"]}`)
-	if r, err := Verify(p.data, p.options()); err != nil || r.Snapshot.Whose != "operator" {
+	if r, err := Verify(t.Context(), p.data, toVerify(p.options())); err != nil || r.Snapshot.Whose != "operator" {
 		t.Errorf("got %v, %+v", err, r)
 	}
 	mustClose(t, p.open(t))
-	if r, err := Verify(p.data, p.options()); err != nil || r.Snapshot.Whose != "store" || len(r.SetAside) != 2 || !strings.Contains(fmt.Sprint(r.SetAside), segmentSuffix) {
+	if r, err := Verify(t.Context(), p.data, toVerify(p.options())); err != nil || r.Snapshot.Whose != "store" || len(r.SetAside) != 2 || !strings.Contains(fmt.Sprint(r.SetAside), segmentSuffix) {
 		t.Errorf("got %v, %+v", err, r)
 	}
 	if err := os.Remove(filepath.Join(p.data, manifestName)); err != nil {
 		t.Fatal(err)
 	}
-	if r, err := Verify(p.data, p.options()); err != nil || r.Snapshot.Whose != "unknown" || r.Manifest != "missing" {
+	if r, err := Verify(t.Context(), p.data, toVerify(p.options())); err != nil || r.Snapshot.Whose != "unknown" || r.Manifest != "missing" {
 		t.Errorf("got %v, %+v", err, r)
 	}
 }
@@ -167,7 +230,7 @@ func TestVerifyWorksBesideAStoreAtWork(t *testing.T) {
 	var last uint64
 	for range 30 {
 		_, at := s.State()
-		r, err := Verify(p.data, o)
+		r, err := Verify(t.Context(), p.data, toVerify(o))
 		if err != nil {
 			t.Error(err)
 			break

@@ -36,24 +36,11 @@ func (v *verifyCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
+	bar := c.bar("verify", true)
+	report, err := atomicstore.Verify(ctx, store.dir, &atomicstore.VerifyOptions{BackupDir: store.options().BackupDir, Progress: bar.set})
+	bar.clear()
 	if err := ctx.Err(); err != nil {
 		return err
-	}
-	bar := c.bar("verify", true)
-	options := store.options()
-	options.Progress = bar.set
-	var report *atomicstore.Report
-	done := make(chan error, 1)
-	go func() {
-		var err error
-		report, err = atomicstore.Verify(store.dir, options)
-		done <- err
-	}()
-	select {
-	case err = <-done:
-		bar.clear()
-	case <-ctx.Done():
-		return ctx.Err() // it only reads; it ends with the process
 	}
 	found := damageOf(err)
 	if err != nil && found == nil {
