@@ -40,12 +40,28 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// TestEveryPeerKeepsWhatItIsGiven keeps the command working.
-func TestEveryPeerKeepsWhatItIsGiven(t *testing.T) {
+// TestEveryPeerTakesWhatItIsGiven keeps the command working. It waits for
+// commits, not for time: a slow disk makes it slow, and no more.
+func TestEveryPeerTakesWhatItIsGiven(t *testing.T) {
 	for _, p := range peers {
-		r, err := measure(p, t.TempDir(), 4, 0, 20_000_000)
-		if err != nil || r.commits <= 0 {
-			t.Errorf("%s: %g commits/s, %v", p.name, r.commits, err)
+		s, err := p.open(t.TempDir())
+		if err != nil {
+			t.Errorf("%s: %v", p.name, err)
+			continue
+		}
+		var wg sync.WaitGroup
+		for w := range 4 {
+			wg.Go(func() {
+				for i := range 2 {
+					if err := s.put(w, events[2*w+i]); err != nil {
+						t.Errorf("%s: %v", p.name, err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		if err := s.Close(); err != nil {
+			t.Errorf("%s: %v", p.name, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -39,11 +40,12 @@ func openIdeal(dir string) (store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := file.Write(make([]byte, idealBytes)); err != nil {
-		return nil, err
+	_, err = file.Write(make([]byte, idealBytes))
+	if err == nil {
+		err = file.Sync()
 	}
-	if err := file.Sync(); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	s := &ideal{file: file, state: map[string]*put{}, wake: make(chan struct{}, 1), ended: make(chan struct{})}
 	for i := range s.puts {

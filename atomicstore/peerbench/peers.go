@@ -3,6 +3,7 @@ package main
 import (
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"path/filepath"
 	"sync"
 
@@ -81,7 +82,10 @@ func openBolt(dir string) (store, error) {
 		_, err := tx.CreateBucket(bucket)
 		return err
 	})
-	return boltStore{db, db.Update}, err
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return boltStore{db, db.Update}, nil
 }
 
 func openBoltBatch(dir string) (store, error) {
@@ -110,10 +114,13 @@ func openSQLite(dir string) (store, error) {
 	}
 	db.SetMaxOpenConns(1) // it has one writer at a time in any case
 	if _, err := db.Exec(`CREATE TABLE events (key TEXT PRIMARY KEY, event BLOB) WITHOUT ROWID`); err != nil {
-		return nil, err
+		return nil, errors.Join(err, db.Close())
 	}
 	upsert, err := db.Prepare(`INSERT OR REPLACE INTO events VALUES (?, ?)`)
-	return sqliteStore{db, upsert}, err
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return sqliteStore{db, upsert}, nil
 }
 
 func (s sqliteStore) put(_ int, e event) error {
@@ -129,11 +136,15 @@ func openBunt(dir string) (store, error) {
 		return nil, err
 	}
 	var config buntdb.Config
-	if err := db.ReadConfig(&config); err != nil {
-		return nil, err
+	err = db.ReadConfig(&config)
+	if err == nil {
+		config.SyncPolicy = buntdb.Always
+		err = db.SetConfig(config)
 	}
-	config.SyncPolicy = buntdb.Always
-	return buntStore{db}, db.SetConfig(config)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return buntStore{db}, nil
 }
 
 func (s buntStore) put(_ int, e event) error {
