@@ -12,10 +12,10 @@ import (
 // Change is what one Update made.
 type Change[E any] struct {
 	Position
-	ID        [16]byte  // random, of this change alone
-	Time      time.Time // when it was decided, UTC
-	RequestID string    // from WithRequestID
-	Events    []E       // at least one; must not be modified
+	ID        ChangeID  `json:"id"`
+	Time      time.Time `json:"time"`                // when it was decided, UTC
+	RequestID string    `json:"requestId,omitempty"` // from WithRequestID
+	Events    []E       `json:"events"`              // at least one; must not be modified
 }
 
 // errStop ends reading early.

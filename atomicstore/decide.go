@@ -133,7 +133,7 @@ func (c *committer[S, E]) try(b *pending[S, E], decide func(S) ([]E, error), cha
 }
 
 // newID gives a change its random id. The random bytes are read for many.
-func (c *committer[S, E]) newID(id *[16]byte) {
+func (c *committer[S, E]) newID(id *ChangeID) {
 	if c.idsLeft == 0 {
 		c.idsLeft = len(c.ids)
 		rand.Read(c.ids[:])

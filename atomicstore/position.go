@@ -2,6 +2,7 @@ package atomicstore
 
 import (
 	"encoding/hex"
+	"fmt"
 	"strconv"
 )
 
@@ -14,6 +15,25 @@ type Position struct {
 
 // String returns the position as "epoch/seq".
 func (p Position) String() string { return p.Epoch + "/" + strconv.FormatUint(p.Seq, 10) }
+
+// ChangeID is random, and of one change alone.
+type ChangeID [16]byte
+
+// String returns the id as 32 hexadecimal digits, as it also stands in JSON.
+func (id ChangeID) String() string { return hex.EncodeToString(id[:]) }
+
+// MarshalText is for encoding/json.
+func (id ChangeID) MarshalText() ([]byte, error) { return []byte(id.String()), nil }
+
+// UnmarshalText is the inverse of MarshalText.
+func (id *ChangeID) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	if err != nil || len(b) != len(id) {
+		return fmt.Errorf("atomicstore: the id %q of a change is not 32 hexadecimal digits", text)
+	}
+	*id = ChangeID(b)
+	return nil
+}
 
 // epochID is an epoch as it stands in the log.
 type epochID [8]byte

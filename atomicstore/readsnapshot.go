@@ -9,12 +9,12 @@ import (
 // Snapshot is a data.json or a backup, of whatever types.
 type Snapshot struct {
 	Position                 // of the last change in State
-	SavedAt  time.Time       // UTC
-	State    json.RawMessage // as encoding/json wrote it
+	SavedAt  time.Time       `json:"savedAt"` // UTC
+	State    json.RawMessage `json:"state"`   // as encoding/json wrote it
 
 	// Changes come after State. Only RestoreBefore writes any, into a data.json
 	// that the next Open takes over.
-	Changes []Record
+	Changes []Record `json:"changes,omitempty"`
 }
 
 // ReadSnapshot reads a data.json or a backup and checks it. A file that is

@@ -12,10 +12,10 @@ import (
 // Record is a change as it stands in the log, of whatever types.
 type Record struct {
 	Position
-	ID        [16]byte          // random, of this change alone
-	Time      time.Time         // when it was decided, UTC
-	RequestID string            // from WithRequestID
-	Events    []json.RawMessage // at least one
+	ID        ChangeID          `json:"id"`
+	Time      time.Time         `json:"time"`                // when it was decided, UTC
+	RequestID string            `json:"requestId,omitempty"` // from WithRequestID
+	Events    []json.RawMessage `json:"events"`              // at least one
 }
 
 // RecordsOptions changes how Records reads. The zero value is good.

@@ -139,13 +139,13 @@ func (s *Store[S, E]) pruneBackups(snapshot uint64) error {
 			}
 		}
 	}
-	s.held(list, gone, snapshot, bytes, aged)
+	s.notePast(list, gone, snapshot, bytes, aged)
 	return nil
 }
 
-// held notes for Stats what of the past is there. aged says that age took
+// notePast notes for Stats what of the past is there. aged says that age took
 // something that the latest modifications need.
-func (s *Store[S, E]) held(list []Backup, gone []oldFile, snapshot uint64, bytes int64, aged bool) {
+func (s *Store[S, E]) notePast(list []Backup, gone []oldFile, snapshot uint64, bytes int64, aged bool) {
 	first := s.wal.first()
 	from, count := snapshot, 0
 	for _, b := range slices.Backward(list) {

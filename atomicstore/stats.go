@@ -34,14 +34,14 @@ type Stats struct {
 	Stalls       uint64        `json:"stalls"`       // flushes and decides that took over a second
 
 	Segments      int       `json:"segments"`      // of the log
-	LogBytes      uint64    `json:"logBytes"`      // written to the log, frames included
+	LogBytes      uint64    `json:"logBytes"`      // of the batches of changes written since Open, frames included; not the size of the log
 	Checkpoints   uint64    `json:"checkpoints"`   // snapshots written
 	SnapshotSeq   uint64    `json:"snapshotSeq"`   // of data.json
 	SnapshotBytes int64     `json:"snapshotBytes"` // of data.json
 	SnapshotAt    time.Time `json:"snapshotAt"`    // when data.json was made, also before the store was opened; UTC
 	SnapshotError string    `json:"snapshotError"` // of the last attempt, "" when it succeeded
 
-	Failed    bool   `json:"failed"`    // nothing can be written until the store is opened again
+	Failed    bool   `json:"failed"`    // nothing is written until the store is opened again: Err is ErrFailed or ErrReplaced
 	LastError string `json:"lastError"` // why, or SnapshotError, or BackupError, or ""
 
 	Replaced    bool   `json:"replaced"`    // by an operator's data.json: the next Open takes it over
