@@ -312,6 +312,13 @@ func TestABrokenMachineIsCaught(t *testing.T) {
 			}
 		})}, []string{"A decision that refuses has changed the state.", "step 1: refused: too late"}},
 
+		{"a clone is not what decide needs to compare", "decide", of[*marked, string]{&storetest.Machine[*marked, string]{
+			New:   func() *marked { return &marked{Words: []string{}} },
+			Apply: func(m *marked, word string) error { m.Words = append(m.Words, word); return nil },
+			Step:  someWord[*marked],
+			Equal: func(a, b *marked) bool { return a.cloned == b.cloned },
+		}}, []string{"A clone is not equal to its origin.", "Clone must copy everything"}},
+
 		{"a decision is random", "decide", of[*list, string]{listMachine(func(m *lists) {
 			m.Step = func(*rand.Rand, *list) ([]string, error) { return []string{fmt.Sprint(rand.Uint64())}, nil }
 		})}, []string{"The same decision on the same state gives something else the second time.", "first: ", "second: "}},

@@ -5,6 +5,8 @@ import "github.com/contestkit/contestkit/atomicstore"
 const adviseClone = "The two share a map, a slice or a pointer that Apply writes to. Clone must copy it, or Apply must replace it instead of changing it; " +
 	"appending to a slice needs slices.Clip on what is shared; a copy on write must be made by both."
 
+const notEqual = "A clone is not equal to its origin."
+
 const adviseCopy = "Clone must copy everything that the state has. Nil and empty are two things in JSON, null and [] or {}."
 
 // clones: a state and its clones are independent, in every direction.
@@ -15,10 +17,10 @@ func clones[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 		text  string
 	}
 	var published []version
-	for _, step := range x.steps {
+	for step := range x.living() {
 		text := x.text(s)
 		published = append(published, version{s, text})
-		x.same(x.clone(s), s, "A clone is not equal to its origin.", adviseCopy)
+		x.same(x.clone(s), s, notEqual, adviseCopy)
 
 		after, _ := x.live(s, step) // in a clone
 		x.must(s, text, "Changing a clone changes its origin.", adviseClone)
@@ -31,7 +33,7 @@ func clones[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 		origin := x.clone(s)
 		x.change(origin, step+2) // written to, so it may take what it has for its own
 		written, kept := x.text(origin), x.clone(origin)
-		x.same(kept, origin, "A clone is not equal to its origin.", adviseCopy)
+		x.same(kept, origin, notEqual, adviseCopy)
 		x.change(origin, step+3)
 		x.must(kept, written, "Changing a state changes its clone.", adviseClone)
 		s = after

@@ -13,8 +13,9 @@ const adviseDecide = "A decision reads the state and returns events; only Apply 
 // same again, since a store may run it again.
 func decides[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 	s := x.fresh()
-	for _, step := range x.steps {
+	for step := range x.living() {
 		text, kept := x.text(s), x.clone(s)
+		x.same(kept, s, notEqual, adviseCopy) // or it would be laid at the decision's door
 		unchanged := func(what string) {
 			x.must(s, text, what, adviseDecide)
 			x.equal(kept, s, what, adviseDecide)
@@ -34,7 +35,6 @@ func decides[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 				"A store may run a decision again. Step must take ids, times and choices from its r, and a decision from what it was given.",
 				fact{"first", one}, fact{"second", other})
 		}
-		x.story = x.story[:len(x.story)-1] // live tells it again
 		s, _ = x.live(s, step)
 	}
 }

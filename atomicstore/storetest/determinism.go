@@ -16,7 +16,7 @@ func determinism[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 	empty := x.text(s)
 	x.must(x.fresh(), empty, "New gives another state each time.", "Replay begins with it: a new state depends on nothing.")
 	var log []string
-	for _, step := range x.steps {
+	for step := range x.living() {
 		var events []string
 		s, events = x.live(s, step)
 		log = append(log, events...)

@@ -12,24 +12,26 @@
 //		})
 //	}
 //
-// Run makes random histories of steps, and tries on them:
+// Run makes random histories of steps, and tries on them, each rule with what
+// the ones before it have found to be right:
 //
-//   - determinism: the same events make the same state, as replay has it;
-//   - snapshot: a state that is read from its JSON is the same, and goes on the
-//     same;
+//   - decide: deciding leaves the state alone, and can be done again;
 //   - clone: changing a clone does not change its origin, nor another clone,
 //     nor the other way round;
 //   - readers: a state is cloned while others read it (with -race);
-//   - decide: deciding leaves the state alone, and can be done again;
+//   - determinism: the same events make the same state, as replay has it;
+//   - snapshot: a state that is read from its JSON is the same, and goes on the
+//     same;
 //   - events: an event says the same after JSON;
 //   - crashes: in a real store, on a simulated disk that loses power or fails
 //     at some operation, everything acknowledged is there again, in order, and
 //     nothing else.
 //
-// A failure tells what is wrong, the shortest history it has found, what to do
-// about it, and how to see it again:
+// A failure tells what is wrong, the rule, the shortest history it has found,
+// what to do about it, and how to see it again. The rules after it are skipped:
 //
 //	Changing a clone changes its origin.
+//	    rule: a state and its clones are independent, in every direction
 //	    step 1: {"voted":{"for":"rose"}}
 //	    it is: {"count":{"rose":1},"closed":false}
 //	    it should be: {"count":{},"closed":false}

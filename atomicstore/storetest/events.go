@@ -12,7 +12,7 @@ const adviseEvents = "The store applies what it has decoded from the log. What A
 // events: an event says the same after JSON as before.
 func events[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 	s := x.fresh()
-	for _, step := range x.steps {
+	for step := range x.living() {
 		decided, _ := x.decide(s, step)
 		lines := x.encode(decided)
 		decoded := x.decode(lines)
@@ -34,7 +34,6 @@ func events[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 		if refused == nil {
 			x.same(asDecoded, asDecided, "Apply does something else with an event after JSON.", adviseEvents)
 		}
-		x.story = x.story[:len(x.story)-1] // live tells it again
 		s, _ = x.live(s, step)
 	}
 }

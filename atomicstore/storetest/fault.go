@@ -8,6 +8,7 @@ import (
 
 // fault is a promise that a machine breaks.
 type fault struct {
+	rule   string // the promise
 	what   string // one sentence, the same for the same fault
 	advice string // what to do
 	facts  []fact
@@ -17,7 +18,18 @@ type fault struct {
 type fact struct{ label, text string }
 
 const idle = "Step has changed nothing in any history, so nothing was tested.\n" +
-	"It must return events most of the time: let it make commands that the state allows, besides some that it refuses."
+	"    rule: Step returns events most of the time\n" +
+	"Let it make commands that the state allows, besides some that it refuses."
+
+// Rules that every property takes for granted.
+const (
+	ruleJSON  = "a state and its events can be written as JSON and read again"
+	ruleNew   = "New makes a new state"
+	rulePanic = "nothing panics: not New, Clone, Apply, Step, Equal, nor the JSON of a state or an event"
+)
+
+// breach ends a trial: a rule does not hold.
+func breach(rule, what, advice string, facts ...fact) { panic(&fault{rule, what, advice, facts}) }
 
 // caught returns the fault that f ends with, or nil.
 func caught(f func()) (found *fault) {
@@ -44,11 +56,7 @@ func blame(who string) {
 		if who == "Step" || who == "Apply" {
 			advice = "In a store the update fails with a PanicError; if the log holds the event already, the program ends at each start. Refuse with an error instead."
 		}
-		panic(&fault{
-			what:   who + " panics.",
-			advice: advice,
-			facts:  []fact{{"panic", fmt.Sprint(v)}, {"at", placeOf(debug.Stack())}},
-		})
+		breach(rulePanic, who+" panics.", advice, fact{"panic", fmt.Sprint(v)}, fact{"at", placeOf(debug.Stack())})
 	}
 }
 
@@ -74,6 +82,7 @@ func (x *trial[S, E]) report(test string) string {
 	list := func(label, text string) {
 		fmt.Fprintf(&b, "    %s: %s\n", label, strings.ReplaceAll(text, "\n", "\n        "))
 	}
+	list("rule", x.fault.rule)
 	for i, line := range x.story {
 		list(fmt.Sprintf("step %d", i+1), line)
 	}

@@ -90,6 +90,7 @@ func (l *life[S, E]) excuse(err error) {
 // store takes no more.
 func (l *life[S, E]) update(store *atomicstore.Store[S, E], step uint64) bool {
 	x := l.x
+	x.begin()
 	after, lines := x.live(l.state, step)
 	at, err := store.Update(context.Background(), func(s S) ([]E, error) { return x.decide(s, step) })
 	var panicked *atomicstore.PanicError

@@ -12,7 +12,7 @@ import (
 // with that; without it little is seen.
 func readers[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 	s := x.fresh()
-	for _, step := range x.steps {
+	for step := range x.living() {
 		text := x.text(s)
 		after, events := x.live(x.clone(s), step)
 		decoded := x.decode(events)

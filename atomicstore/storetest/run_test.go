@@ -2,6 +2,9 @@ package storetest_test
 
 import (
 	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"regexp"
@@ -27,17 +30,17 @@ const childVariable = "STORETEST_TEST_CHILD"
 
 // TestInChild is what runs in a process that is there to fail.
 func TestInChild(t *testing.T) {
-	switch os.Getenv(childVariable) {
+	what := os.Getenv(childVariable)
+	if run := mistakes[what]; run != nil {
+		run(t)
+		return
+	}
+	switch what {
 	case "":
 		t.Skip("for the tests that start it")
 	case "race":
 		storetest.Run(t, *wordsOf(func() *marked { return &marked{Words: []string{}} },
 			func(m *marked, word string) error { m.Words = append(m.Words, word); return nil }))
-	case "clone":
-		storetest.Run(t, *wordsOf(func() *sharedMap { return &sharedMap{map[string]int{}} },
-			func(s *sharedMap, word string) error { s.Count[word]++; return nil }))
-	case "panic":
-		storetest.Run(t, *wordsOf(func() *cloneless { return &cloneless{} }, func(*cloneless, string) error { return nil }))
 	case "nothing":
 		storetest.Run(t, storetest.Machine[*list, string]{New: newList, Apply: addWord})
 	}
@@ -60,8 +63,8 @@ func TestRunSaysWhatIsWrongAndHowToSeeItAgain(t *testing.T) {
 	out := child(t, "clone")
 	for _, want := range []string{
 		"--- FAIL: TestInChild/clone", "Changing a clone changes its origin.",
-		"--- PASS: TestInChild/snapshot",
-		"--- SKIP: TestInChild/crashes", "a store takes them for granted",
+		"--- PASS: TestInChild/decide", "rule: a state and its clones are independent",
+		"--- SKIP: TestInChild/crashes", `tried once the machine has the property "clone"`,
 	} {
 		if !strings.Contains(out, want) {
 			t.Errorf("it does not print %q:\n%s", want, out)
@@ -80,10 +83,85 @@ func TestRunSaysWhatIsWrongAndHowToSeeItAgain(t *testing.T) {
 	}
 }
 
-func TestRunSurvivesACloneThatPanics(t *testing.T) {
-	out := child(t, "panic")
-	if !strings.Contains(out, "Clone panics.") || !strings.Contains(out, "--- SKIP: TestInChild/crashes") {
-		t.Errorf("it prints\n%s", out)
+// mistakes are made by one machine each, and would be seen by several
+// properties.
+var mistakes = map[string]func(t *testing.T){
+	"clone": func(t *testing.T) {
+		storetest.Run(t, *wordsOf(func() *sharedMap { return &sharedMap{map[string]int{}} },
+			func(s *sharedMap, word string) error { s.Count[word]++; return nil }))
+	},
+	"panic": func(t *testing.T) {
+		storetest.Run(t, *wordsOf(func() *cloneless { return &cloneless{} }, func(*cloneless, string) error { return nil }))
+	},
+	"encode": func(t *testing.T) {
+		storetest.Run(t, *eventMachine(func(*rand.Rand) event { return event{Value: math.NaN()} }, func(e event) string { return e.Word }))
+	},
+	"new panics": func(t *testing.T) {
+		storetest.Run(t, *listMachine(func(m *lists) { m.New = func() *list { panic("no state yet") } }))
+	},
+	"new is nil": func(t *testing.T) {
+		storetest.Run(t, *listMachine(func(m *lists) { m.New = func() *list { return nil } }))
+	},
+	"step changes the state": func(t *testing.T) {
+		storetest.Run(t, *listMachine(func(m *lists) {
+			m.Step = func(r *rand.Rand, l *list) ([]string, error) {
+				l.Words = append(l.Words, "decided")
+				return someWord(r, l)
+			}
+		}))
+	},
+	"JSON forgets what Equal sees": func(t *testing.T) {
+		storetest.Run(t, *listMachine(func(m *lists) {
+			m.New = func() *list { return &list{[]string{}, 1} }
+			m.Apply = func(l *list, word string) error { *l = list{append(l.Words, word), 1}; return nil }
+			m.Equal = func(a, b *list) bool { return a.hidden == b.hidden }
+		}))
+	},
+	"apply is random": func(t *testing.T) {
+		storetest.Run(t, *listMachine(func(m *lists) {
+			m.Apply = func(l *list, word string) error { return addWord(l, fmt.Sprint(word, rand.Uint64())) }
+		}))
+	},
+	"idle": func(t *testing.T) {
+		storetest.Run(t, *listMachine(func(m *lists) {
+			m.Step = func(*rand.Rand, *list) ([]string, error) { return nil, errors.New("no") }
+		}))
+	},
+}
+
+// TestOneMistakeMakesOneReport that names the rule: the other properties would
+// only say it in other words.
+func TestOneMistakeMakesOneReport(t *testing.T) {
+	wants := map[string][]string{
+		"clone":                        {"FAIL: TestInChild/clone", "Changing a clone changes its origin.", "rule: a state and its clones are independent", "step 1: "},
+		"panic":                        {"FAIL: TestInChild/decide", "Clone panics.", "rule: nothing panics", "step 1: stops here:"},
+		"encode":                       {"FAIL: TestInChild/decide", "An event cannot be encoded as JSON.", "rule: a state and its events can be written as JSON", "step 1: stops here:"},
+		"new panics":                   {"FAIL: TestInChild/decide", "New panics.", "rule: nothing panics"},
+		"new is nil":                   {"FAIL: TestInChild/decide", "New gives a nil state.", "rule: New makes a new state"},
+		"step changes the state":       {"FAIL: TestInChild/decide", "A decision has changed the state.", "rule: deciding leaves the state alone", "step 1: "},
+		"JSON forgets what Equal sees": {"FAIL: TestInChild/snapshot", "A new state is another after JSON."},
+		"apply is random":              {"FAIL: TestInChild/determinism", "Apply made two different states", "rule: the same events make the same state", "step 1: "},
+		"idle":                         {"FAIL: TestInChild/decide", "Step has changed nothing in any history", "rule: Step returns events"},
+	}
+	for name := range mistakes {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			out := child(t, name)
+			for _, want := range wants[name] {
+				if !strings.Contains(out, want) {
+					t.Errorf("it does not print %q", want)
+				}
+			}
+			if reports := strings.Count(out, "    rule: "); reports != 1 {
+				t.Errorf("there are %d reports", reports)
+			}
+			if name != "idle" && !strings.Contains(out, "To see it again: STORETEST_SEED=") {
+				t.Error("it does not say how to see it again")
+			}
+			if t.Failed() {
+				t.Log(out)
+			}
+		})
 	}
 }
 
@@ -127,6 +205,7 @@ func TestAHistoryIsShortened(t *testing.T) {
 		t.Fatal("it is not caught")
 	}
 	want := `Apply panics.
+    rule: nothing panics: not New, Clone, Apply, Step, Equal, nor the JSON of a state or an event
     step 1: "w1"
     step 2: "w1"
     step 3: "w1"

@@ -54,7 +54,7 @@ func search[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], p pro
 // try lives one history.
 func try[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], p property[S, E], dir string, h history) *trial[S, E] {
 	x := &trial[S, E]{
-		Machine: m, t: t, dir: dir, history: h,
+		Machine: m, t: t, dir: dir, history: h, rule: p.rule,
 		states: coding.For(reflect.TypeFor[S]()), events: coding.For(reflect.TypeFor[E]()),
 	}
 	x.fault = caught(func() { p.check(x) })

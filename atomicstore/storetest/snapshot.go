@@ -16,7 +16,7 @@ func snapshots[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 	s := x.fresh()
 	loaded := x.load(x.text(s))
 	x.same(loaded, s, "A new state is another after JSON.", adviseSnapshot)
-	for _, step := range x.steps {
+	for step := range x.living() {
 		before := x.text(s)
 		after, events := x.live(s, step)
 		var afterLoaded S

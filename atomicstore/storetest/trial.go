@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"reflect"
 	"slices"
@@ -19,11 +20,12 @@ type trial[S atomicstore.Cloner[S], E any] struct {
 	Machine[S, E]
 	history
 	t              *testing.T
+	rule           string        // of the property that is tried
 	states, events coding.Coding // as the store writes and reads them
 
 	dir string // for the lock of a store; everything else is on a simulated disk
 
-	story []string // what each step did
+	story []string // what each step did, the last one so far
 	done  tally
 	quiet bool   // neither told nor counted
 	fault *fault // how it ended
@@ -31,14 +33,38 @@ type trial[S atomicstore.Cloner[S], E any] struct {
 	spoil func(*crashfs.Disk) // the tests damage what an accident leaves; nil otherwise
 }
 
-// fail ends the trial.
+// fail ends the trial: the rule that is tried does not hold.
 func (x *trial[S, E]) fail(what, advice string, facts ...fact) {
-	panic(&fault{what, advice, facts})
+	breach(x.rule, what, advice, facts...)
 }
+
+// living gives the steps, and begins each in the story.
+func (x *trial[S, E]) living() iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		for _, step := range x.steps {
+			x.begin()
+			if !yield(step) {
+				return
+			}
+		}
+	}
+}
+
+// begin adds a step to the story, which tell says more of.
+func (x *trial[S, E]) begin() { x.story = append(x.story, "stops here:") }
 
 func (x *trial[S, E]) fresh() S {
 	defer blame("New")
-	return x.New()
+	s := x.New()
+	if isNil(s) {
+		breach(ruleNew, "New gives a nil state.", "Open refuses that: return a pointer to a state.")
+	}
+	return s
+}
+
+func isNil(s any) bool {
+	v := reflect.ValueOf(s)
+	return v.Kind() == reflect.Pointer && v.IsNil()
 }
 
 func (x *trial[S, E]) clone(s S) S {
@@ -74,7 +100,7 @@ func (x *trial[S, E]) text(s S) string {
 	defer blame("encoding a state")
 	data, err := x.states.Marshal(s)
 	if err != nil {
-		x.fail("A state cannot be encoded as JSON.", "The store writes the state to data.json with encoding/json: no NaN, no channels, no functions; what need not be kept is left out with a tag `json:\"-\"`.", fact{"error", err.Error()})
+		breach(ruleJSON, "A state cannot be encoded as JSON.", "The store writes the state to data.json with encoding/json: no NaN, no channels, no functions; what need not be kept is left out with a tag `json:\"-\"`.", fact{"error", err.Error()})
 	}
 	return string(data)
 }
@@ -83,11 +109,11 @@ func (x *trial[S, E]) text(s S) string {
 func (x *trial[S, E]) load(text string) (s S) {
 	defer blame("decoding a state")
 	err := x.states.Unmarshal([]byte(text), &s)
-	if v := reflect.ValueOf(s); err == nil && v.Kind() == reflect.Pointer && v.IsNil() {
+	if err == nil && isNil(s) {
 		err = fmt.Errorf("it is null")
 	}
 	if err != nil {
-		x.fail("A state cannot be decoded from its own JSON.", "Open reads data.json with encoding/json: what MarshalJSON writes, UnmarshalJSON must read.",
+		breach(ruleJSON, "A state cannot be decoded from its own JSON.", "Open reads data.json with encoding/json: what MarshalJSON writes, UnmarshalJSON must read.",
 			fact{"state", around(text, 0)}, fact{"error", err.Error()})
 	}
 	return s
@@ -100,7 +126,7 @@ func (x *trial[S, E]) encode(events []E) []string {
 	for _, e := range events {
 		data, err := x.events.Marshal(e)
 		if err != nil {
-			x.fail("An event cannot be encoded as JSON.", "Events are kept in the log with encoding/json: no NaN, no channels, no functions.",
+			breach(ruleJSON, "An event cannot be encoded as JSON.", "Events are kept in the log with encoding/json: no NaN, no channels, no functions.",
 				fact{"event", fmt.Sprintf("%+v", e)}, fact{"error", err.Error()})
 		}
 		lines = append(lines, string(data))
@@ -114,7 +140,7 @@ func (x *trial[S, E]) decode(lines []string) []E {
 	events := make([]E, len(lines))
 	for i, line := range lines {
 		if err := x.events.Unmarshal([]byte(line), &events[i]); err != nil {
-			x.fail("An event cannot be decoded from its own JSON.", "The store applies what it has decoded: use concrete types, an interface has no way back.",
+			breach(ruleJSON, "An event cannot be decoded from its own JSON.", "The store applies what it has decoded: use concrete types, an interface has no way back.",
 				fact{"event", around(line, 0)}, fact{"error", err.Error()})
 		}
 	}
@@ -149,10 +175,10 @@ func (x *trial[S, E]) quietly(f func()) {
 	f()
 }
 
-// tell adds a step to the story.
+// tell says what the step that was begun last came to.
 func (x *trial[S, E]) tell(events []string, refused error) {
 	if !x.quiet {
-		x.story = append(x.story, around(outcome(events, refused), 0))
+		x.story[len(x.story)-1] = around(outcome(events, refused), 0)
 	}
 }
 
