@@ -130,7 +130,7 @@ func epochOf(files vfs.FS, path string) string {
 func Backups(backupDir string) ([]Backup, error) {
 	list, err := shelf{}.list(vfs.Disk{}, backupDir)
 	if err != nil {
-		return nil, fmt.Errorf("atomicstore: list backups: %w", err)
+		return nil, prefixed(fmt.Errorf("list backups: %w", err))
 	}
 	return list, nil
 }
@@ -139,7 +139,7 @@ func Backups(backupDir string) ([]Backup, error) {
 func (s *Store[S, E]) Backups() ([]Backup, error) {
 	list, err := shelf{}.list(s.opts.FS, s.opts.BackupDir)
 	if err != nil {
-		return nil, fmt.Errorf("atomicstore: list backups: %w", err)
+		return nil, prefixed(fmt.Errorf("list backups: %w", err))
 	}
 	return list, nil
 }

@@ -34,7 +34,7 @@ func (s *Store[S, E]) Changes(ctx context.Context, after Position) iter.Seq2[Cha
 	return func(yield func(Change[E], error) bool) {
 		err := s.follow(ctx, after, func(c Change[E]) bool { return yield(c, nil) })
 		if err != nil {
-			yield(Change[E]{}, err)
+			yield(Change[E]{}, prefixed(err))
 		}
 	}
 }
@@ -131,6 +131,11 @@ func (s *Store[S, E]) change(r record, epoch string) (Change[E], error) {
 // snapshot that old is no longer held; without Options.BackupDir that is
 // everything before data.json.
 func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
+	state, err := s.at(ctx, seq)
+	return state, prefixed(err)
+}
+
+func (s *Store[S, E]) at(ctx context.Context, seq uint64) (S, error) {
 	var none S
 	current := s.current.Load()
 	switch {
@@ -141,7 +146,7 @@ func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 	}
 	list, err := s.backups()
 	if err != nil {
-		return none, fmt.Errorf("atomicstore: list backups: %w", err)
+		return none, fmt.Errorf("list backups: %w", err)
 	}
 	list = append(list, Backup{Path: s.path(snapshotName), Seq: s.checkpoints.saved()})
 	for i := len(list) - 1; i >= 0; i-- {
@@ -163,7 +168,7 @@ func (s *Store[S, E]) At(ctx context.Context, seq uint64) (S, error) {
 		}
 		s.opts.Logger.Warn("a snapshot cannot be used; an older one is tried", "path", list[i].Path, "error", err)
 	}
-	return none, &TruncatedError{First: s.wal.first()}
+	return none, noSnapshot(seq+1, s.opts.BackupDir, s.wal.first())
 }
 
 var errElsewhere = errors.New("the snapshot is of another epoch, or too new")

@@ -151,7 +151,7 @@ func (s *Store[S, E]) Checkpoint(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return s.checkpoint()
+	return prefixed(s.checkpoint())
 }
 
 // checkpoint writes a snapshot: the new file is synced and put in the place of

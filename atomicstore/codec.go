@@ -104,13 +104,13 @@ func (enc encoder[E]) encode(e, again *E) ([]byte, error) {
 	}
 	enc.buf.Reset()
 	if err := enc.codec.coding.Write(enc.buf, e); err != nil {
-		return nil, fmt.Errorf("atomicstore: encode event: %w", err)
+		return nil, prefixed(fmt.Errorf("encode event: %w", err))
 	}
 	data := enc.buf.Bytes()
 	if enc.codec.coding.UnmarshalEncoded(data, again) != nil {
 		*again = *new(E)
 		if err := enc.codec.coding.Unmarshal(data, again); err != nil {
-			return nil, fmt.Errorf("atomicstore: decode the event just encoded: %w", err)
+			return nil, prefixed(fmt.Errorf("decode the event just encoded: %w", err))
 		}
 	}
 	if err := enc.codec.survives(data, again); err != nil {

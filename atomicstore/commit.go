@@ -225,7 +225,7 @@ func release[S, E any](list []*request[S, E], err error) {
 
 // fail latches the first failure to write.
 func (s *Store[S, E]) fail(cause error) error {
-	err := fmt.Errorf("%w: %w", ErrFailed, cause)
+	err := prefixed(fmt.Errorf("%w: %w", ErrFailed, cause))
 	for {
 		before := s.failure.Load()
 		if before != nil && !errors.Is(*before, ErrReplaced) {

@@ -1,8 +1,10 @@
 package atomicstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var (
@@ -19,7 +21,7 @@ var (
 
 	// ErrLocked means that another process, or another Store of this one, has
 	// the directory open.
-	ErrLocked = errors.New("the directory is in use: another process has it open, or a store of this one that was not closed")
+	ErrLocked = errors.New("atomicstore: the directory is in use: another process has it open, or a store of this one that was not closed")
 
 	// ErrClosed means that the store was closed before the call, or while it
 	// waited. Nothing of an update was written.
@@ -73,7 +75,7 @@ type CorruptError struct {
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("atomicstore: %s is damaged at byte %d, change %d: %v; restore it, or a backup, before opening again", e.Path, e.Offset, e.Seq, e.Err)
+	return prefix + fmt.Sprintf("%s is damaged at byte %d, change %d: %s; restore it, or a backup, before opening again", e.Path, e.Offset, e.Seq, bare(e.Err))
 }
 
 func (e *CorruptError) Unwrap() error { return e.Err }
@@ -86,7 +88,7 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string {
-	return fmt.Sprintf("atomicstore: panic in an update: %v", e.Value)
+	return prefix + "panic in an update: " + bare(e.Value)
 }
 
 // TruncatedError means that changes are asked for which are no longer held.
@@ -97,3 +99,34 @@ type TruncatedError struct {
 func (e *TruncatedError) Error() string {
 	return fmt.Sprintf("atomicstore: changes before %d are no longer held", e.First)
 }
+
+// prefix begins the text of every error of the package, once.
+const prefix = "atomicstore: "
+
+// bare is the text of an error, or of what a panic was given, without prefixes.
+func bare(v any) string { return strings.ReplaceAll(fmt.Sprint(v), prefix, "") }
+
+// prefixed gives an error that leaves the package the prefix once, whatever it
+// wraps, and nil for nil. Those of a context go as they are.
+func prefixed(err error) error {
+	if err == nil || err == context.Canceled || err == context.DeadlineExceeded {
+		return err
+	}
+	return reworded(err, prefix+bare(err))
+}
+
+// reworded gives an error another text; what it wraps stays to be found.
+func reworded(err error, text string) error {
+	if err.Error() == text {
+		return err
+	}
+	return &worded{text, err}
+}
+
+type worded struct {
+	text string
+	err  error
+}
+
+func (e *worded) Error() string { return e.text }
+func (e *worded) Unwrap() error { return e.err }

@@ -39,7 +39,7 @@ const (
 // a crash had not been acknowledged and is dropped.
 func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *Options) (*Store[S, E], error) {
 	if err := checkArguments[S, E](dir, initial, apply); err != nil {
-		return nil, fmt.Errorf("atomicstore: open %q: %w", dir, err)
+		return nil, prefixed(fmt.Errorf("open %q: %w", dir, err))
 	}
 	s := &Store[S, E]{
 		dir:       dir,
@@ -59,7 +59,7 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 		if s.lock != nil {
 			s.lock.Close()
 		}
-		return nil, fmt.Errorf("atomicstore: open %s: %w", dir, err)
+		return nil, prefixed(fmt.Errorf("open %s: %w", dir, err))
 	}
 	go newCommitter(s).run()
 	go s.checkpointAll()

@@ -69,9 +69,9 @@ func asOf(dir string, err error) error {
 	var corrupt *CorruptError
 	var gone *TruncatedError
 	if errors.As(err, &corrupt) || errors.As(err, &gone) || errors.Is(err, ErrEpoch) || errors.Is(err, ErrAhead) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return err
+		return prefixed(err)
 	}
-	return fmt.Errorf("atomicstore: read %s: %w", dir, err)
+	return prefixed(fmt.Errorf("read %s: %w", dir, err))
 }
 
 // logged decodes no events: they stay JSON.

@@ -73,7 +73,7 @@ func lockedDirectory(dir string, o *Options, f func(*directory) error) error {
 		return f(c)
 	}()
 	if err != nil {
-		return fmt.Errorf("atomicstore: restore %s: %w", dir, err)
+		return prefixed(fmt.Errorf("restore %s: %w", dir, err))
 	}
 	return nil
 }
@@ -206,7 +206,17 @@ func (c *directory) before(seq uint64) (snapshot, error) {
 	if seq > last {
 		return snapshot{}, fmt.Errorf("there is no change %d; the last is %d", seq, last)
 	}
-	return snapshot{}, &TruncatedError{First: first}
+	return snapshot{}, noSnapshot(seq, c.data.backupDir, first)
+}
+
+// noSnapshot is the error where no snapshot and log lead to the state before a
+// change.
+func noSnapshot(seq uint64, backupDir string, first uint64) error {
+	text := fmt.Sprintf("there is no snapshot from before change %d that the log, from change %d on, goes on from", seq, first)
+	if backupDir == "" {
+		text += "; set Options.BackupDir, the folder that keeps older snapshots"
+	}
+	return reworded(&TruncatedError{First: first}, text)
 }
 
 // append adds the changes of a log up to one to a snapshot.

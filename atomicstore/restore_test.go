@@ -25,6 +25,24 @@ func TestEachOfTheLatestModificationsCanBeUndone(t *testing.T) {
 	}
 }
 
+// TestWithoutBackupDirTheRemedyIsNamed where data.json is too new to go back
+// from: the caller may have forgotten the folder.
+func TestWithoutBackupDirTheRemedyIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	backups := filepath.Join(dir, "backups")
+	s := mustOpen(t, dir, &Options{BackupDir: backups})
+	mustWrite(t, s, "one", "two")
+	mustClose(t, s)
+	err := RestoreBefore(dir, 2, nil)
+	var gone *TruncatedError
+	if !errors.As(err, &gone) || !strings.Contains(err.Error(), "set Options.BackupDir") {
+		t.Errorf("got %v, want *TruncatedError and the remedy", err)
+	}
+	if err := RestoreBefore(dir, 2, &Options{BackupDir: backups}); err != nil {
+		t.Error("with it:", err)
+	}
+}
+
 func undoEach(t *testing.T, dir string, every int, replacedAt []int) {
 	options := func(d *crashfs.Disk) *Options {
 		return &Options{BackupDir: "/backups", KeepBackups: 3, SegmentBytes: 1024, seam: seam{FS: d}}

@@ -62,6 +62,8 @@ type request[S, E any] struct {
 	err error
 }
 
+var errNoDecide = errors.New("atomicstore: decide is nil: give Update a function that returns the events of the change")
+
 type requestIDKey struct{}
 
 // WithRequestID names the request that an Update serves; the name is kept with
@@ -92,6 +94,9 @@ func WithRequestID(ctx context.Context, id string) context.Context {
 func (s *Store[S, E]) Update(ctx context.Context, decide func(S) ([]E, error)) (Position, error) {
 	if err := ctx.Err(); err != nil {
 		return Position{}, err
+	}
+	if decide == nil {
+		return Position{}, errNoDecide
 	}
 	r, _ := s.requests.Get().(*request[S, E])
 	if r == nil {
@@ -147,7 +152,7 @@ func (s *Store[S, E]) giveUp(r *request[S, E], cause error) (Position, error) {
 				return r.at, r.err
 			}
 		default:
-			return Position{}, errors.Join(ErrOutcomeUnknown, cause)
+			return Position{}, prefixed(fmt.Errorf("%w: %w", ErrOutcomeUnknown, cause))
 		}
 	}
 }
@@ -240,7 +245,7 @@ func (s *Store[S, E]) Close() error {
 			s.closeErr = s.checkpoint()
 		}
 		s.closeErr = s.leaveData(s.closeErr)
-		s.closeErr = errors.Join(s.closeErr, s.wal.close(), s.lock.Close())
+		s.closeErr = prefixed(errors.Join(s.closeErr, s.wal.close(), s.lock.Close()))
 	})
 	return s.closeErr
 }

@@ -130,6 +130,18 @@ func waiting(t *testing.T, s *ledgerStore, n int) {
 	}
 }
 
+// It is a mistake of the program, told before anything is taken.
+func TestUpdateWithoutDecideIsRefused(t *testing.T) {
+	s := mustOpen(t, t.TempDir(), nil)
+	defer mustClose(t, s)
+	_, err := s.Update(t.Context(), nil)
+	var panicked *PanicError
+	if err == nil || errors.As(err, &panicked) || !strings.Contains(err.Error(), "decide is nil") {
+		t.Errorf("got %v", err)
+	}
+	mustWrite(t, s, "one")
+}
+
 func TestUpdatesThatWaitShareOneFlushAndSeeEachOther(t *testing.T) {
 	s := mustOpen(t, t.TempDir(), nil)
 	defer mustClose(t, s)

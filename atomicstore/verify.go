@@ -104,7 +104,7 @@ func Verify(ctx context.Context, dir string, o *VerifyOptions) (*Report, error) 
 	}
 	var corrupt *CorruptError
 	if err != nil && !errors.As(err, &corrupt) {
-		err = fmt.Errorf("atomicstore: verify %s: %w", dir, err)
+		err = prefixed(fmt.Errorf("verify %s: %w", dir, err))
 	}
 	return report, err
 }
