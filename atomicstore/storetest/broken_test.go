@@ -387,6 +387,22 @@ func TestABrokenMachineIsCaught(t *testing.T) {
 			m.Apply = func(l *list, word string) error { n++; return addWord(l, fmt.Sprint(word, n)) }
 		})}, []string{"In a store the state is another than without one.", "outside of the state"}},
 
+		{"Upgrade changes an event of today", "crashes", of[*list, string]{listMachine(func(m *lists) {
+			m.Options = &atomicstore.Options{Upgrade: func(e []byte) ([]byte, error) { return []byte(`"old"`), nil }}
+		})}, []string{"After an accident", "Options.Upgrade is given every event"}},
+
+		{"Upgrade refuses an event of today", "crashes", of[*list, string]{listMachine(func(m *lists) {
+			m.Options = &atomicstore.Options{Upgrade: func(e []byte) ([]byte, error) { return nil, errors.New("not an old one") }}
+		})}, []string{"After an accident the changes cannot be read.", "not an old one", "Options.Upgrade is given every event"}},
+
+		{"Import refuses a state", "crashes", of[*list, string]{listMachine(func(m *lists) {
+			m.Options = &atomicstore.Options{Import: func([]byte) ([]byte, error) { return nil, errors.New("not of the old server") }}
+		})}, []string{"A state that was put in the place of data.json is not taken over.", "which it must return as it is"}},
+
+		{"events are larger than is allowed", "crashes", of[*list, string]{listMachine(func(m *lists) {
+			m.Options = &atomicstore.Options{MaxChangeBytes: 3}
+		})}, []string{"A store refuses what the machine takes.", "the change is too large"}},
+
 		{"Step never changes anything", "determinism", of[*list, string]{listMachine(func(m *lists) {
 			m.Step = func(*rand.Rand, *list) ([]string, error) { return nil, errors.New("no") }
 		})}, []string{"Step has changed nothing in any history"}},

@@ -7,12 +7,14 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/tidwall/btree"
 
+	"github.com/contestkit/contestkit/atomicstore"
 	"github.com/contestkit/contestkit/atomicstore/storetest"
 )
 
@@ -40,6 +42,42 @@ func TestACounterPasses(t *testing.T) {
 		},
 		Equal: func(a, b *counter) bool { return *a == *b },
 	})
+}
+
+// TestTheOptionsOfTheProgramAreTried, as far as they can be.
+func TestTheOptionsOfTheProgramAreTried(t *testing.T) {
+	upgraded, imported := 0, 0
+	storetest.Run(t, *listMachine(func(m *lists) {
+		m.Options = &atomicstore.Options{
+			Upgrade:           func(event []byte) ([]byte, error) { upgraded++; return event, nil },
+			Import:            func(data []byte) ([]byte, error) { imported++; return data, nil },
+			KeepModifications: 3,
+			KeepBackups:       1,
+			SegmentBytes:      1 << 10,
+			QueueLimit:        1, // so that some are refused
+			MaxChangeBytes:    100,
+		}
+		m.Histories = 10
+	}))
+	if upgraded == 0 || imported == 0 {
+		t.Errorf("Upgrade was called %d times, Import %d times", upgraded, imported)
+	}
+}
+
+func TestOptionsThatCannotBeTriedAreRefused(t *testing.T) {
+	for name, o := range map[string]atomicstore.Options{
+		"BackupDir": {BackupDir: "backups"},
+		"MaxAge":    {MaxAge: time.Hour},
+		"Reserve":   {Reserve: 1},
+	} {
+		err := storetest.RefuseOptions(&o)
+		if err == nil || !strings.Contains(err.Error(), "Machine.Options."+name+" cannot be tried: ") || !strings.Contains(err.Error(), "leave it out") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if err := storetest.RefuseOptions(&atomicstore.Options{Reserve: -1, KeepModifications: 7}); err != nil {
+		t.Error(err)
+	}
 }
 
 // prices is a state that is no pointer.

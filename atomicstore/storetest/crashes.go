@@ -16,7 +16,7 @@ const accidents = 8
 
 // crashes: in a real store, on a disk that loses power or fails at any of its
 // operations, every acknowledged change is there again, in order, and nothing
-// else but the one that was under way.
+// else but those that were under way, each whole or not at all.
 func crashes[S atomicstore.Cloner[S], E any](x *trial[S, E]) {
 	rng := rand.New(rand.NewPCG(x.seed, 2))
 	operations := 0
@@ -85,12 +85,19 @@ func (x *trial[S, E]) survive(a accident) (operations int) {
 	l.disk = left
 	store := l.open(a)
 	defer store.Close()
+	var more []uint64
 	for i, step := range x.steps[:min(3, len(x.steps))] {
-		l.update(store, step+uint64(i)+1)
+		more = append(more, step+uint64(i)+1)
+	}
+	for _, group := range groups(more) {
+		l.update(store, group)
 	}
 	cut := l.disk.AfterCrash(crashfs.KeepNone)
 	store.Close()
 	l.disk = cut
 	l.open(accident{name: a.name + "; later another power cut, the disk kept what was synced alone"}).Close()
+	if l.options.Import != nil {
+		l.replace()
+	}
 	return operations
 }

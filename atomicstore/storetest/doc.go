@@ -25,7 +25,8 @@
 //   - events: an event says the same after JSON;
 //   - crashes: in a real store, on a simulated disk that loses power or fails
 //     at some operation, everything acknowledged is there again, in order, and
-//     nothing else.
+//     nothing else; of updates that were made at the same time, and that were
+//     not acknowledged, each is there whole or not at all.
 //
 // A failure tells what is wrong, the rule, the shortest history it has found,
 // what to do about it, and how to see it again. The rules after it are skipped:
@@ -43,6 +44,8 @@
 // What Step does not do is not tried: let it make every kind of event, and
 // choose from few names and ids, so that the same are met again. With -v each
 // sub-test prints how often it made what.
+//
+// Machine.Options is what the program gives to Open, Upgrade and Import with it.
 //
 // The package needs nothing but the standard library and atomicstore.
 package storetest

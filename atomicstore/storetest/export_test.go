@@ -7,6 +7,8 @@ import (
 	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 )
 
+var RefuseOptions = refuseOptions
+
 // Try looks for a fault in one property and returns what Run would report.
 func Try[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E], name string) string {
 	return TrySpoilt(t, m, name, nil)

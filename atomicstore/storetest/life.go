@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -14,33 +15,49 @@ import (
 const adviseCrash = "Without a store the machine did the same each time. Look for what Step or Apply take from outside of the state and the event; " +
 	"if there is nothing, this is a fault of atomicstore, and the line below is all that is needed to report it."
 
+const adviseUpgrade = "Options.Upgrade is given every event of the log that is not of a kind the program has, and each one if events have no kinds: " +
+	"it must return today's as they are, and do the same each time. If it does: "
+
+const adviseImport = "Options.Import is given whatever an operator puts there: the JSON of a state as well, which it must return as it is."
+
 // life is a machine in a store, and beside it what must be there after
 // anything that happens to the disk.
 type life[S atomicstore.Cloner[S], E any] struct {
-	x     *trial[S, E]
-	disk  *crashfs.Disk
-	state S          // after the acknowledged changes, made without a store
-	texts []string   // the state after each number of changes, as JSON
-	log   [][]string // the events of each change
+	x       *trial[S, E]
+	options *atomicstore.Options
+	advice  string // in case of a fault
+	disk    *crashfs.Disk
+	changes []change[S] // that were acknowledged
+	unknown []change[S] // after them, in the order they were decided in
+}
 
-	underWay []string // the events of a change of unknown outcome
-	then     S        // the state with it
+// change is one that was made in the store, as it is without one.
+type change[S any] struct {
+	events []string
+	state  S      // after it
+	text   string // its JSON
 }
 
 func newLife[S atomicstore.Cloner[S], E any](x *trial[S, E], d *crashfs.Disk) *life[S, E] {
 	x.story = nil
 	s := x.fresh()
-	return &life[S, E]{x: x, disk: d, state: s, texts: []string{x.text(s)}}
+	l := &life[S, E]{x: x, options: x.storeOptions(), advice: adviseCrash, disk: d, changes: []change[S]{{nil, s, x.text(s)}}}
+	if l.options.Upgrade != nil {
+		l.advice = adviseUpgrade + adviseCrash
+	}
+	return l
 }
 
+// last is the latest change that was acknowledged, made without a store; the
+// first of all is no change, and has the new state.
+func (l *life[S, E]) last() change[S] { return l.changes[l.seq()] }
+
+// seq is the number of the latest change.
+func (l *life[S, E]) seq() int { return len(l.changes) - 1 }
+
 func (l *life[S, E]) start() (*atomicstore.Store[S, E], error) {
-	o := &atomicstore.Options{
-		SegmentBytes:      4 << 10, // so that there are several
-		BackupDir:         "/backups",
-		KeepModifications: 1 << 20, // all, to compare them
-	}
-	o.FS = l.disk
-	return atomicstore.Open(l.x.dir, l.x.fresh(), l.x.Apply, o)
+	l.options.FS = l.disk
+	return atomicstore.Open(l.x.dir, l.x.fresh(), l.x.Apply, l.options)
 }
 
 // live does all steps, half of them before the store is closed and opened
@@ -48,7 +65,7 @@ func (l *life[S, E]) start() (*atomicstore.Store[S, E], error) {
 func (l *life[S, E]) live(a accident) *crashfs.Disk {
 	half := len(l.x.steps) / 2
 	l.run(l.x.steps[:half])
-	if l.underWay == nil {
+	if len(l.unknown) == 0 {
 		l.run(l.x.steps[half:])
 	}
 	if a.err != nil {
@@ -66,8 +83,8 @@ func (l *life[S, E]) run(steps []uint64) {
 		return
 	}
 	defer store.Close()
-	for i, step := range steps {
-		if !l.update(store, step) {
+	for i, group := range groups(steps) {
+		if !l.update(store, group) {
 			return
 		}
 		if i%5 == 4 {
@@ -82,49 +99,64 @@ func (l *life[S, E]) excuse(err error) {
 	defer l.disk.Unlock()
 	happened := l.disk.CrashAt > 0 && l.disk.Ops >= l.disk.CrashAt || l.disk.FailErr != nil && l.disk.Ops >= l.disk.FailAt
 	if !happened {
-		l.x.fail("A store cannot work with the machine.", adviseCrash, fact{"error", err.Error()})
+		l.x.fail("A store cannot work with the machine.", l.advice, fact{"error", err.Error()})
 	}
 }
 
-// update does a step in the store and beside it. It returns false when the
-// store takes no more.
-func (l *life[S, E]) update(store *atomicstore.Store[S, E], step uint64) bool {
-	x := l.x
-	x.begin()
-	after, lines := x.live(l.state, step)
-	at, err := store.Update(context.Background(), func(s S) ([]E, error) { return x.decide(s, step) })
-	var panicked *atomicstore.PanicError
-	switch {
-	case errors.As(err, &panicked):
-		if f, ok := panicked.Value.(*fault); ok {
-			panic(f)
-		}
-		x.fail("In a store, the machine panics.", adviseCrash, fact{"panic", fmt.Sprint(panicked.Value)})
-	case errors.Is(err, atomicstore.ErrFailed):
-		l.excuse(err)
-		l.underWay, l.then = lines, after
+// update does steps at the same time in the store, and one after the other
+// beside it. It returns false when the store takes no more.
+func (l *life[S, E]) update(store *atomicstore.Store[S, E], steps []uint64) bool {
+	l.compareAnswers(l.together(store, steps))
+	if len(l.unknown) > 0 || store.Err() != nil {
 		return false
-	case errors.Is(err, atomicstore.ErrUnknownKind):
-		x.fail("A store refuses an event.", "An event that is a struct of pointers is a union: Step must set exactly one of them.", fact{"error", err.Error()})
-	case len(lines) == 0: // refused, or nothing to do
-		return true
-	case err != nil:
-		x.fail("A store refuses what the machine takes.", adviseCrash, fact{"error", err.Error()})
 	}
-	l.note(after, lines)
-	state, _ := store.State()
-	x.must(state, l.texts[len(l.log)], "In a store the state is another than without one.", adviseCrash)
-	if at.Seq != uint64(len(l.log)) {
-		x.fail("A store counts other changes than the machine makes.", adviseCrash, fact{"position", at.String()}, fact{"changes", fmt.Sprint(len(l.log))})
-	}
+	stored, _ := store.State()
+	l.x.must(stored, l.last().text, "In a store the state is another than without one.", l.advice)
 	return true
 }
 
-// note adds a change that is on disk.
-func (l *life[S, E]) note(after S, lines []string) {
-	l.state = after
-	l.log = append(l.log, lines)
-	l.texts = append(l.texts, l.x.text(after))
+// compareAnswers lives, without a store, what one has answered.
+func (l *life[S, E]) compareAnswers(answers []*answer) {
+	x, state := l.x, l.last().state
+	for i, a := range answers {
+		x.begin()
+		after, events := x.live(state, a.step)
+		if i > 0 {
+			x.amend(", at the same time")
+		}
+		l.judge(a, change[S]{events, after, x.text(after)})
+		state = after
+	}
+}
+
+// judge compares what a store says of an update with what it comes to without
+// one.
+func (l *life[S, E]) judge(a *answer, c change[S]) {
+	x := l.x
+	var panicked *atomicstore.PanicError
+	switch {
+	case errors.As(a.err, &panicked):
+		if f, ok := panicked.Value.(*fault); ok {
+			panic(f)
+		}
+		x.fail("In a store, the machine panics.", l.advice, fact{"panic", fmt.Sprint(panicked.Value)})
+	case errors.Is(a.err, atomicstore.ErrFailed):
+		l.excuse(a.err)
+		if len(c.events) > 0 {
+			l.unknown = append(l.unknown, c)
+		}
+	case errors.Is(a.err, atomicstore.ErrUnknownKind):
+		x.fail("A store refuses an event.", "An event that is a struct of pointers is a union: Step must set exactly one of them.", fact{"error", a.err.Error()})
+	case len(c.events) == 0: // refused, or nothing to do
+	case a.err != nil:
+		x.fail("A store refuses what the machine takes.", l.advice, fact{"error", a.err.Error()})
+	default:
+		l.changes = append(l.changes, c)
+		if a.at.Seq != uint64(l.seq()) { // also where one before it has an unknown outcome
+			x.fail("A store counts other changes than the machine makes.", l.advice,
+				fact{"position", a.at.String()}, fact{"changes", fmt.Sprint(l.seq() + len(l.unknown))})
+		}
+	}
 }
 
 // open opens the store after an accident and compares everything in it.
@@ -132,7 +164,7 @@ func (l *life[S, E]) open(a accident) *atomicstore.Store[S, E] {
 	x, after := l.x, fact{"accident", a.name}
 	store, err := l.start()
 	if err != nil {
-		x.fail("The store does not open after an accident.", adviseCrash, after, fact{"error", err.Error()})
+		x.fail("The store does not open after an accident.", l.advice, after, fact{"error", err.Error()})
 	}
 	if f := caught(func() { l.compare(store, after) }); f != nil {
 		store.Close()
@@ -144,36 +176,59 @@ func (l *life[S, E]) open(a accident) *atomicstore.Store[S, E] {
 func (l *life[S, E]) compare(store *atomicstore.Store[S, E], after fact) {
 	x := l.x
 	state, at := store.State()
-	if l.underWay != nil && at.Seq == uint64(len(l.log))+1 {
-		l.note(l.then, l.underWay) // it had reached the disk, whole
+	// Of those of unknown outcome the first ones may have reached the disk, each
+	// of them whole.
+	for _, c := range l.unknown {
+		if at.Seq > uint64(l.seq()) {
+			l.changes = append(l.changes, c)
+		}
 	}
-	l.underWay = nil
-	x.must(state, l.texts[len(l.log)], "After an accident the store holds something else than it acknowledged.", adviseCrash, after)
-	if at.Seq != uint64(len(l.log)) {
-		x.fail("After an accident the store holds another number of changes than it acknowledged.", adviseCrash, after,
-			fact{"position", at.String()}, fact{"acknowledged", fmt.Sprint(len(l.log))})
+	l.unknown = nil
+	x.must(state, l.last().text, "After an accident the store holds something else than it acknowledged.", l.advice, after)
+	if at.Seq != uint64(l.seq()) {
+		x.fail("After an accident the store holds another number of changes than it acknowledged.", l.advice, after,
+			fact{"position", at.String()}, fact{"acknowledged", fmt.Sprint(l.seq())})
 	}
-	if len(l.log) == 0 {
+	n := max(0, l.seq()-l.options.KeepModifications)
+	if back := (n + l.seq()) / 2; back > 0 || l.seq() > 0 {
+		old, err := store.At(context.Background(), uint64(back))
+		if err != nil {
+			x.fail("After an accident an earlier state cannot be read.", l.advice, after, fact{"change", fmt.Sprint(back)}, fact{"error", err.Error()})
+		}
+		x.must(old, l.changes[back].text, "After an accident an earlier state is not what it was.", l.advice, after, fact{"change", fmt.Sprint(back)})
+	}
+	if n == l.seq() {
 		return
 	}
-	n := 0
-	for change, err := range store.Changes(context.Background(), atomicstore.Position{}) {
+	for c, err := range store.Changes(context.Background(), atomicstore.Position{Epoch: at.Epoch, Seq: uint64(n)}) {
 		if err != nil {
-			x.fail("After an accident the changes cannot be read.", adviseCrash, after, fact{"error", err.Error()})
+			x.fail("After an accident the changes cannot be read.", l.advice, after, fact{"error", err.Error()})
 		}
-		if got := x.encode(change.Events); !slices.Equal(got, l.log[n]) {
-			one, other := apart(strings.Join(got, " "), strings.Join(l.log[n], " "))
-			x.fail("After an accident a change is not the one that was acknowledged.", adviseCrash, after,
-				fact{"change", fmt.Sprint(n + 1)}, fact{"it is", one}, fact{"it should be", other})
+		n++
+		if got, want := x.encode(c.Events), l.changes[n].events; !slices.Equal(got, want) {
+			one, other := apart(strings.Join(got, " "), strings.Join(want, " "))
+			x.fail("After an accident a change is not the one that was acknowledged.", l.advice, after,
+				fact{"change", fmt.Sprint(n)}, fact{"it is", one}, fact{"it should be", other})
 		}
-		if n++; n == len(l.log) {
+		if n == l.seq() {
 			break
 		}
 	}
-	back := len(l.log) / 2
-	old, err := store.At(context.Background(), uint64(back))
+}
+
+// replace puts an earlier state in the place of data.json, as an operator does.
+// It must be there when the store is opened again.
+func (l *life[S, E]) replace() {
+	x, put := l.x, l.changes[l.seq()/2].text
+	l.disk.Put(filepath.Join(x.dir, "data.json"), true, put)
+	store, err := l.start()
 	if err != nil {
-		x.fail("After an accident an earlier state cannot be read.", adviseCrash, after, fact{"error", err.Error()})
+		x.fail("The store does not open with a state that was put in the place of data.json.", adviseImport, fact{"state", around(put, 0)}, fact{"error", err.Error()})
 	}
-	x.must(old, l.texts[back], "After an accident an earlier state is not what it was.", adviseCrash, after, fact{"change", fmt.Sprint(back)})
+	state, at := store.State()
+	store.Close() // before a fault, for the lock
+	x.must(state, put, "A state that was put in the place of data.json is not taken over.", adviseImport)
+	if at.Seq < uint64(l.seq()) {
+		x.fail("After data.json was replaced, changes have numbers that were used before.", adviseCrash, fact{"position", at.String()}, fact{"used", fmt.Sprint(l.seq())})
+	}
 }

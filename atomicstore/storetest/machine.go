@@ -29,6 +29,14 @@ type Machine[S atomicstore.Cloner[S], E any] struct {
 	// states with the same JSON are equal.
 	Equal func(a, b S) bool
 
+	// Options is what the program gives to Open, or nil. The crashes honour it,
+	// but for what a simulated disk in a time that stands still cannot:
+	// BackupDir, MaxAge and Reserve are refused. With Import, the
+	// JSON of a state is put in the place of data.json too, and must come back
+	// as that state. Without SegmentBytes and KeepModifications segments are
+	// small and everything is kept, so that more of it is tried.
+	Options *atomicstore.Options
+
 	// Steps is how many steps a history has at most. Default: 30.
 	Steps int
 
@@ -53,6 +61,9 @@ func Run[S atomicstore.Cloner[S], E any](t *testing.T, m Machine[S, E]) {
 	t.Helper()
 	if m.New == nil || m.Apply == nil || m.Step == nil {
 		t.Fatal("storetest: a Machine needs New, Apply and Step")
+	}
+	if err := refuseOptions(m.Options); err != nil {
+		t.Fatal("storetest: ", err)
 	}
 	m = m.withDefaults(t)
 	dir := t.TempDir()

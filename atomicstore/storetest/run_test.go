@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/contestkit/contestkit/atomicstore"
 	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
 	"github.com/contestkit/contestkit/atomicstore/storetest"
 )
@@ -41,6 +42,8 @@ func TestInChild(t *testing.T) {
 	case "race":
 		storetest.Run(t, *wordsOf(func() *marked { return &marked{Words: []string{}} },
 			func(m *marked, word string) error { m.Words = append(m.Words, word); return nil }))
+	case "options":
+		storetest.Run(t, *listMachine(func(m *lists) { m.Options = &atomicstore.Options{BackupDir: "backups"} }))
 	case "nothing":
 		storetest.Run(t, storetest.Machine[*list, string]{New: newList, Apply: addWord})
 	}
@@ -167,6 +170,9 @@ func TestOneMistakeMakesOneReport(t *testing.T) {
 
 func TestRunNeedsTheFunctions(t *testing.T) {
 	if out := child(t, "nothing"); !strings.Contains(out, "a Machine needs New, Apply and Step") {
+		t.Errorf("it prints\n%s", out)
+	}
+	if out := child(t, "options"); !strings.Contains(out, "Machine.Options.BackupDir cannot be tried") {
 		t.Errorf("it prints\n%s", out)
 	}
 }
