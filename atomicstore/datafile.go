@@ -130,6 +130,18 @@ func (f *dataFile) write(m manifest) error {
 	return nil
 }
 
+// mark says in MANIFEST, if there is one, whether the store is closed: only then
+// does data.json have everything. It must be false on disk before anything is
+// acknowledged.
+func (f *dataFile) mark(closed bool) error {
+	if !f.known || f.man.closed == closed || f.man.coming != nil {
+		return nil
+	}
+	m := f.man
+	m.closed = closed
+	return f.write(m)
+}
+
 // look says whose a file is, as far as MANIFEST tells.
 func (f *dataFile) look(path string) (c contents, err error) {
 	// The stat comes first: what is written in between is found by the next look.

@@ -22,6 +22,7 @@
 //     takes them again when there is room.
 //   - A batch that was cut off by a crash is dropped; damage to data that had
 //     been acknowledged stops Open with a [*CorruptError] and is never served.
+//     So does a log that is gone, unless the store was closed before.
 //   - A change costs as much as the change, not as much as the state.
 //
 // # Backups

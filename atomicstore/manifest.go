@@ -40,6 +40,7 @@ type manifest struct {
 	present []owned // several only after an attempt whose end is not known
 	coming  *owned
 	temp    string // name of the coming file until it is in place
+	closed  bool   // the log holds nothing after data.json: it may be missing
 }
 
 // find returns the entry of a file's contents.
@@ -95,6 +96,9 @@ func (m *manifest) encode() []byte {
 	if m.coming != nil {
 		fmt.Fprintln(&b, m.coming.line("coming"), m.temp)
 	}
+	if m.closed {
+		fmt.Fprintln(&b, "closed")
+	}
 	fmt.Fprintf(&b, "crc32c %08x\n", crc32.Checksum(b.Bytes(), castagnoli))
 	return b.Bytes()
 }
@@ -124,6 +128,8 @@ func decodeManifest(data []byte) (*manifest, error) {
 				o := parseOwned(fields)
 				m.coming, m.temp = &o, fields[4]
 			}
+		case word == "closed":
+			m.closed = true
 		}
 	}
 	// What was misread does not come out as it went in.

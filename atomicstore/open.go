@@ -122,6 +122,7 @@ func (s *Store[S, E]) open(initial S) (err error) {
 
 var (
 	errRotten       = errors.New("its bytes are not those that were written, and nobody wrote others")
+	errNoLog        = errors.New("the log is gone, and the store was not closed after " + snapshotName + " was written, so changes after it may be lost: put the folder back, or remove " + manifestName + " to go on with " + snapshotName + " alone")
 	errOtherProgram = errors.New("is whole, and this program cannot read it")
 )
 
@@ -139,14 +140,20 @@ func (s *Store[S, E]) openOurs(present contents) error {
 		return err
 	}
 	if len(found.segments) == 0 {
-		// Without the log nobody knows which seqs were given after the snapshot,
+		if s.data.known && !s.data.man.closed {
+			return &CorruptError{Path: s.wal.dir, Seq: base.at.Seq + 1, Err: errNoLog}
+		}
+		// Without MANIFEST nobody knows which seqs were given after the snapshot,
 		// so the numbering starts an epoch of its own.
-		s.opts.Logger.Warn("there is no log; what it held after the snapshot is not there", "after", base.at)
+		s.opts.Logger.Warn("there is no log; data.json is all there is", "after", base.at, "closed", s.data.man.closed)
 		base.at.Seq = max(base.at.Seq, s.data.man.seq)
 		return s.begin(base, nil)
 	}
 	if found.last < found.segments[0].first && found.epoch.String() != base.at.Epoch {
 		// A crash came between a new log and the snapshot that names its epoch.
+		if err := s.data.mark(true); err != nil { // or the next crash leaves no log
+			return err
+		}
 		for _, seg := range found.segments {
 			if err := s.opts.FS.Remove(seg.path); err != nil {
 				return err
@@ -347,7 +354,7 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 			return err
 		}
 	}
-	return nil
+	return s.data.mark(false)
 }
 
 // replay makes the present state from the snapshot and the log.

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
@@ -208,6 +209,61 @@ func TestAMissingLogBeginsANewEpoch(t *testing.T) {
 			t.Errorf("following from the old epoch gives %v, want ErrEpoch", err)
 		}
 	}
+}
+
+// TestAMissingLogIsDamageUnlessTheStoreWasClosed: what came after data.json may
+// have been in it.
+func TestAMissingLogIsDamageUnlessTheStoreWasClosed(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpen(t, dir, nil)
+	mustWrite(t, s, "one")
+	mustClose(t, s)
+	s = mustOpen(t, dir, nil) // from then on it is not closed
+	copied := func(remove ...string) string {
+		copied := t.TempDir()
+		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range remove {
+			if err := os.RemoveAll(filepath.Join(copied, name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return copied
+	}
+	s.checkpoints.stop()
+	mustWrite(t, s, "two")
+	crashed := copied(walName)
+	var corrupt *CorruptError
+	for range 2 { // the refusal changes nothing
+		_, err := openLedger(crashed, nil)
+		if !errors.As(err, &corrupt) || corrupt.Path != filepath.Join(crashed, walName) || corrupt.Seq != 2 || !strings.Contains(err.Error(), "put the folder back, or remove MANIFEST") {
+			t.Fatalf("got %v, want *CorruptError of the log at change 2", err)
+		}
+	}
+	os.Remove(filepath.Join(crashed, walName))
+	if _, err := Verify(t.Context(), crashed, nil); !errors.As(err, &corrupt) || corrupt.Seq != 2 {
+		t.Errorf("Verify gives %v", err)
+	}
+	if err := os.CopyFS(filepath.Join(crashed, walName), os.DirFS(filepath.Join(dir, walName))); err != nil { // put back
+		t.Fatal(err)
+	}
+	again := mustOpen(t, crashed, nil)
+	wantLines(t, again, "one", "two")
+	mustClose(t, again)
+
+	alone := mustOpen(t, copied(walName, manifestName), nil)
+	wantLines(t, alone, "one")
+	mustClose(t, alone)
+
+	mustClose(t, s)
+	closed := copied(walName)
+	if _, err := Verify(t.Context(), closed, nil); err != nil {
+		t.Errorf("Verify of one that was closed: %v", err)
+	}
+	again = mustOpen(t, closed, nil)
+	wantLines(t, again, "one", "two")
+	mustClose(t, again)
 }
 
 func TestALogThatEndsBeforeTheSnapshotIsDamage(t *testing.T) {

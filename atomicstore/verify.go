@@ -184,6 +184,9 @@ func (r *Report) snapshot(c *directory) (*CorruptError, error) {
 // log checks every segment.
 func (r *Report) log(c *directory, p *progress) (*CorruptError, error) {
 	found, err := listSegments(c.fs, c.walDir, parseSegmentName)
+	if isMissing(err) && r.Snapshot.Whose == ours.String() {
+		found, err = new(scanned), nil
+	}
 	if err == nil {
 		at := map[string]int{}
 		for _, s := range found.segments {
@@ -230,6 +233,9 @@ func (r *Report) log(c *directory, p *progress) (*CorruptError, error) {
 
 // fits checks that the log goes on from data.json.
 func (r *Report) fits(c *directory, found *scanned, snapshot uint64) error {
+	if r.Snapshot.Whose == ours.String() && len(found.segments) == 0 && !c.data.man.closed {
+		return &CorruptError{Path: c.walDir, Seq: snapshot + 1, Err: errNoLog}
+	}
 	if r.Snapshot.Whose != ours.String() || len(found.segments) == 0 || r.Snapshot.Epoch != r.Epoch {
 		return nil
 	}

@@ -64,6 +64,9 @@ func (s *Store[S, E]) leaveData(err error) error {
 	defer s.checkpoints.saving.Unlock()
 	s.data.close()
 	s.checkpoints.ended = true
+	if err == nil && s.Err() == nil {
+		return s.data.mark(true)
+	}
 	if errors.Is(err, ErrReplaced) {
 		return nil
 	}
