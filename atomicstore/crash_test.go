@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -160,6 +163,45 @@ func TestErrorAtEveryOperation(t *testing.T) {
 			})
 			if t.Failed() {
 				t.Fatalf("%v at operation %d", failure, n)
+			}
+		}
+	}
+}
+
+// TestACrashLeavesAStoreThatWasClosedWithoutALog openable: one without a log is
+// damage from the first acknowledgement on, and not before.
+func TestACrashLeavesAStoreThatWasClosedWithoutALog(t *testing.T) {
+	dir := t.TempDir()
+	d := crashfs.New()
+	s := mustOpen(t, dir, simOptions(d))
+	mustWrite(t, s, "one", "two")
+	mustClose(t, s)
+	for _, path := range slices.Sorted(maps.Keys(d.Entries)) {
+		if strings.HasSuffix(path, segmentSuffix) {
+			d.Remove(path)
+		}
+	}
+	d.SyncDir(filepath.Join(dir, walName))
+	for keepsName, keep := range map[string]func() bool{"all": crashfs.KeepAll, "nothing": crashfs.KeepNone} {
+		for first, ended := 1, false; !ended; first++ {
+			copied := d.AfterCrash(crashfs.KeepAll)
+			copied.CrashAt = first
+			s, err := openLedger(dir, simOptions(copied))
+			if ended = err == nil; ended {
+				s.Close()
+			}
+			for again := range 24 { // opening after the crash crashes as well
+				left := copied.AfterCrash(keep)
+				left.CrashAt = again + 1
+				if s, err := openLedger(dir, simOptions(left)); err == nil {
+					s.Close()
+				}
+				s, err := openLedger(dir, simOptions(left.AfterCrash(keep)))
+				if err != nil {
+					t.Fatalf("crashes at operations %d and %d, the disk kept %s: %v", first, again+1, keepsName, err)
+				}
+				wantLines(t, s, "one", "two")
+				mustClose(t, s)
 			}
 		}
 	}

@@ -32,7 +32,15 @@ const (
 // old ones in the log, which stay as they are.
 //
 // What encoding/json leaves out, as fields that are not exported, is lost: of an
-// event at once, of the state when it is opened again.
+// event at once, of the state when it is opened again. Open refuses a state of
+// which nothing would be kept, and Update an event that does not decode again;
+// that nothing which counts is left out, storetest tries. A state may be nested
+// nearly 10,000 levels deep, which is as far as encoding/json reads.
+//
+// An older program opens what a newer one has closed, as long as it can decode
+// the state: it has nothing to replay. What it does not know of the state is
+// gone from the next data.json, and stays in the backups. After a crash of the
+// newer one, an event of a kind that it does not know stops it.
 //
 // Open returns [ErrLocked] when the directory is in use, and [*CorruptError]
 // when data that had been acknowledged is damaged. A batch that was cut off by

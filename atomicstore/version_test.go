@@ -96,6 +96,35 @@ func TestOldVersionsOfEventsAreUpgraded(t *testing.T) {
 	}
 }
 
+// TestAnOlderProgramOpensWhatANewerOneClosed, since there is nothing to replay,
+// and stops after a crash of it.
+func TestAnOlderProgramOpensWhatANewerOneClosed(t *testing.T) {
+	dir := t.TempDir()
+	newer, err := Open(dir, &ledger{}, applyPainted, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	newer.checkpoints.stop()
+	if _, err := newer.Update(t.Context(), func(*ledger) ([]painted, error) {
+		return []painted{{Added: &paintedLine{"one", "red"}}}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	crashed := t.TempDir()
+	if err := os.CopyFS(crashed, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := newer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	older := mustOpen(t, dir, nil)
+	wantLines(t, older, "red one")
+	mustClose(t, older)
+	if _, err := openLedger(crashed, nil); !errors.Is(err, ErrUnknownKind) {
+		t.Errorf("after a crash: got %v, want ErrUnknownKind", err)
+	}
+}
+
 // plain events have no kind, so Upgrade is given each.
 func TestEventsWithoutKindsAreUpgraded(t *testing.T) {
 	dir := t.TempDir()
