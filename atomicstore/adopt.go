@@ -76,11 +76,7 @@ func (s *Store[S, E]) readPut() (state S, seq uint64, err error) {
 // readForeign decodes an operator's file: a backup, edited or not, or a plain
 // state, or whatever Options.Import makes a state of. seq is that of a backup.
 func (s *Store[S, E]) readForeign(data []byte) (state S, seq uint64, err error) {
-	var probe struct {
-		Format *int            `json:"format"`
-		State  json.RawMessage `json:"state"`
-	}
-	if json.Unmarshal(data, &probe) == nil && probe.Format != nil && len(probe.State) > 0 {
+	if framed(data) {
 		return s.readBackup(data)
 	}
 	if s.opts.Import != nil {
@@ -95,6 +91,15 @@ func (s *Store[S, E]) readForeign(data []byte) (state S, seq uint64, err error) 
 		return state, 0, fmt.Errorf("%w: %w", errUnreadable, err)
 	}
 	return state, 0, nil
+}
+
+// framed tells whether data has the form of a snapshot, of whatever format.
+func framed(data []byte) bool {
+	var probe struct {
+		Format *int            `json:"format"`
+		State  json.RawMessage `json:"state"`
+	}
+	return json.Unmarshal(data, &probe) == nil && probe.Format != nil && len(probe.State) > 0
 }
 
 func (s *Store[S, E]) readBackup(data []byte) (state S, seq uint64, err error) {

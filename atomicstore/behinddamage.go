@@ -9,10 +9,9 @@ import (
 
 var errNotBehind = errors.New("no snapshot and log behind the damage lead there")
 
-// behindDamage returns a snapshot that leads to the state before a change, where
-// the log is damaged before it: one that was made behind the damage, with what
-// the log has from there.
-func (c *directory) behindDamage(logs []*scanned, backups []Backup, seq uint64) (snapshot, error) {
+// behindDamage is before where the log is damaged before the change: it returns
+// a snapshot that was made behind the damage, with what the log has from there.
+func (c *directory) behindDamage(logs []*scanned, backups []Backup, seq uint64) (path string, snap snapshot, err error) {
 	paths := []string{c.data.path()}
 	for _, b := range slices.Backward(backups) {
 		if b.Seq < seq { // by its name, which spares reading it
@@ -33,11 +32,11 @@ func (c *directory) behindDamage(logs []*scanned, backups []Backup, seq uint64) 
 				continue
 			}
 			if err := c.appendFrom(&snap, log, seq-1); err == nil {
-				return snap, nil
+				return path, snap, nil
 			}
 		}
 	}
-	return snapshot{}, errNotBehind
+	return "", snapshot{}, errNotBehind
 }
 
 // appendFrom is append to a snapshot whose change may lie behind damage: it

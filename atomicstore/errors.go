@@ -54,6 +54,11 @@ var (
 	// or several. On Open the program is older than its data.
 	ErrUnknownKind = errors.New("atomicstore: unknown kind of event")
 
+	// ErrNoBackup means that a file has not the form of a backup, and that
+	// neither its name nor its beginning says that it once had: another file was
+	// meant. It comes within a [*CorruptError].
+	ErrNoBackup = errors.New("atomicstore: the file is no backup")
+
 	// ErrEpoch means that a position belongs to another history: the data was
 	// replaced since. Start again from State.
 	ErrEpoch = errors.New("atomicstore: position of another epoch")
@@ -69,13 +74,20 @@ var (
 // repaired or skipped: restore a backup, or the file.
 type CorruptError struct {
 	Path   string
-	Offset int64  // bytes from the start of the file
+	Offset int64  // bytes from the start of the file; 0 also for a file as a whole
 	Seq    uint64 // the first change that is damaged
 	Err    error  // what is wrong
 }
 
 func (e *CorruptError) Error() string {
-	return prefix + fmt.Sprintf("%s is damaged at byte %d, change %d: %s; restore it, or a backup, before opening again", e.Path, e.Offset, e.Seq, bare(e.Err))
+	text := fmt.Sprintf("%s is damaged at byte %d, change %d: %s", e.Path, e.Offset, e.Seq, bare(e.Err))
+	switch {
+	case errors.Is(e.Err, ErrNoBackup):
+		text = e.Path + " is no backup"
+	case e.Offset == 0:
+		text = fmt.Sprintf("%s is damaged, change %d: %s", e.Path, e.Seq, bare(e.Err))
+	}
+	return prefix + text
 }
 
 func (e *CorruptError) Unwrap() error { return e.Err }
@@ -130,3 +142,17 @@ type worded struct {
 
 func (e *worded) Error() string { return e.text }
 func (e *worded) Unwrap() error { return e.err }
+
+// opening is an error of Open. Damage comes with what to do about it, which
+// others that meet it have no need of.
+func opening(dir string, err error) error {
+	var corrupt *CorruptError
+	remedy := "restore it, or a backup, before opening again"
+	switch {
+	case errors.Is(err, errNoLog):
+		remedy = putLogBack
+	case !errors.As(err, &corrupt):
+		return prefixed(fmt.Errorf("open %s: %w", dir, err))
+	}
+	return prefixed(fmt.Errorf("open %s: %w; %s", dir, err, remedy))
+}

@@ -104,6 +104,22 @@ func TestEveryErrorSaysOnceWhereItComesFrom(t *testing.T) {
 			_, err := openLedger(dir, nil)
 			return err
 		},
+		"Open without the log": func(t *testing.T) error {
+			s := open(t)
+			checkpoint(t, s)
+			crashed := t.TempDir()
+			for _, name := range []string{snapshotName, manifestName} {
+				data, err := os.ReadFile(s.path(name))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(crashed, name), data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, err := openLedger(crashed, nil)
+			return err
+		},
 		"Open of a damaged data.json": func(t *testing.T) error {
 			dir := made(t, "one")
 			path := filepath.Join(dir, snapshotName)
@@ -195,10 +211,15 @@ func TestEveryErrorSaysOnceWhereItComesFrom(t *testing.T) {
 
 		"Restore of nothing":          func(t *testing.T) error { return Restore(made(t, "one"), "nothing", nil) },
 		"Restore in use":              func(t *testing.T) error { return Restore(open(t).dir, "nothing", nil) },
-		"Restore of a damaged backup": func(t *testing.T) error { return Restore(made(t, "one"), os.Args[0], nil) },
+		"Restore of no backup":        func(t *testing.T) error { return Restore(made(t, "one"), os.Args[0], nil) },
 		"RestoreBefore the beginning": func(t *testing.T) error { return RestoreBefore(made(t, "one"), 0, nil) },
 		"RestoreBefore what is not":   func(t *testing.T) error { return RestoreBefore(made(t, "one"), 9, nil) },
 		"RestoreBefore no backup":     func(t *testing.T) error { return RestoreBefore(made(t, "one"), 1, nil) },
+		"PlanRestore of no backup": func(t *testing.T) error {
+			_, err := PlanRestore(made(t, "one"), os.Args[0], nil)
+			return err
+		},
+		"PlanRestoreBefore what is not": func(t *testing.T) error { _, err := PlanRestoreBefore(made(t, "one"), 9, nil); return err },
 
 		"Verify of nothing": func(t *testing.T) error { _, err := Verify(ctx, filepath.Join(t.TempDir(), "no"), nil); return err },
 		"Verify of damage": func(t *testing.T) error {
@@ -234,6 +255,7 @@ func TestEveryErrorSaysOnceWhereItComesFrom(t *testing.T) {
 		"ErrAhead":              func(*testing.T) error { return ErrAhead },
 		"ErrLocked":             func(*testing.T) error { return ErrLocked },
 		"ErrOverloaded":         func(*testing.T) error { return ErrOverloaded },
+		"ErrNoBackup":           func(*testing.T) error { return ErrNoBackup },
 		"ErrInside":             func(*testing.T) error { return fmt.Errorf("%w", ErrInside) },
 		"ErrReplaced":           func(*testing.T) error { return ErrReplaced },
 		"ErrDiskFull":           func(*testing.T) error { return ErrDiskFull },

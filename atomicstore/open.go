@@ -67,7 +67,7 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 		if s.lock != nil {
 			s.lock.Close()
 		}
-		return nil, prefixed(fmt.Errorf("open %s: %w", dir, err))
+		return nil, opening(dir, err)
 	}
 	go newCommitter(s).run()
 	go s.checkpointAll()
@@ -130,7 +130,6 @@ func (s *Store[S, E]) open(initial S) (err error) {
 
 var (
 	errRotten       = errors.New("its bytes are not those that were written, and nobody wrote others")
-	errNoLog        = errors.New("the log is gone, and the store was not closed after " + snapshotName + " was written, so changes after it may be lost: put the folder back, or remove " + manifestName + " to go on with " + snapshotName + " alone")
 	errOtherProgram = errors.New("is whole, and this program cannot read it")
 )
 

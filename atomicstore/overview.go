@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 )
 
 // Overview is what Look found.
 type Overview struct {
-	Epoch    string          // of the log; "" when there is none
+	Epoch    string          // of the log, or of data.json where that cannot tell; "" when there is none
 	First    uint64          // the oldest change in the log
 	Last     uint64          // the latest change
 	LastTime time.Time       // of the latest change, UTC; zero when the log holds none
@@ -21,9 +22,14 @@ type Overview struct {
 	SetAside      int   // files
 	SetAsideBytes int64 // of those files
 
-	// Undoable is the oldest change that RestoreBefore can undo, as far as the
-	// names and the first lines of the backups tell; 0 when there is none.
-	Undoable uint64
+	// Findings is what is damaged, or could not be read, of what Look reads.
+	Findings []Finding
+
+	// Undoable is the oldest change that RestoreBefore can undo, and UndoableTo
+	// the latest, as far as the names and the first lines of the backups tell;
+	// both are 0 when there is none. Where nothing was changed since the data was
+	// replaced, they are of the log that was set aside then.
+	Undoable, UndoableTo uint64
 }
 
 // Look tells what there is in a store's directory without reading all of it:
@@ -45,28 +51,39 @@ func look(ctx context.Context, dir string, opts Options) (*Overview, error) {
 	opts.Logger = (*Options)(nil).withDefaults().Logger
 	c := openDirectory(dir, opts)
 	v := new(Overview)
-	if err := c.data.load(); err != nil {
+	r := Report{Snapshot: SnapshotReport{Path: c.data.path()}}
+	if err := r.manifest(c); err != nil {
 		return v, err
 	}
-	report := Report{Snapshot: SnapshotReport{Path: c.data.path()}}
-	damage, err := report.snapshot(c)
+	broken, err := r.snapshot(c)
 	if err != nil {
 		return v, err
 	}
-	v.Snapshot = report.Snapshot
-	if err := v.backups(c); err != nil {
-		return v, err
-	}
-	for range 20 { // a store that is open removes segments
-		if err = v.log(ctx, c); !isMissing(err) && !errors.Is(err, errAgain) {
-			break
+	v.Snapshot = r.Snapshot
+	unread := v.backups(c)
+	if !r.noLog(c) {
+		for range 20 { // a store that is open removes segments
+			if err = v.log(ctx, c); !isMissing(err) && !errors.Is(err, errAgain) {
+				break
+			}
 		}
 	}
-	v.Undoable = v.undoable()
-	if err == nil && damage != nil {
-		err = damage
+	v.undoable(c)
+	var damage *CorruptError
+	if err != nil && !errors.As(err, &damage) {
+		return v, err
 	}
-	return v, err
+	r.Epoch, r.First, r.Last, r.Segments = v.Epoch, v.First, v.Last, v.Segments
+	for _, b := range v.Backups {
+		r.Backups = append(r.Backups, BackupReport{Backup: b})
+	}
+	r.find(c, damage, broken)
+	r.unread(c.data.backupDir, unread)
+	v.Findings = r.Findings
+	if v.Epoch == "" && broken == nil {
+		v.Epoch = v.Snapshot.Epoch // the log cannot tell
+	}
+	return v, failure(r.Findings)
 }
 
 func (v *Overview) backups(c *directory) error {
@@ -130,19 +147,36 @@ func (v *Overview) log(ctx context.Context, c *directory) error {
 
 // undoable is what RestoreBefore would find: the state before a change is made
 // of a snapshot that the log reaches back to, and the log.
-func (v *Overview) undoable() (oldest uint64) {
-	leads := func(epoch string, seq uint64) {
-		if epoch == v.Epoch && seq+1 >= v.First && seq < v.Last && (oldest == 0 || seq+1 < oldest) {
-			oldest = seq + 1
+func (v *Overview) undoable(c *directory) {
+	of := func(epoch string, first, last uint64) {
+		leads := func(base string, seq uint64) {
+			if base == epoch && seq+1 >= first && seq < last && (v.Undoable == 0 || seq+1 < v.Undoable) {
+				v.Undoable, v.UndoableTo = seq+1, last
+			}
+		}
+		if s := v.Snapshot; s.Error == "" && s.Whose != operators.String() {
+			leads(s.Epoch, s.Seq)
+		}
+		for _, b := range v.Backups {
+			leads(b.Epoch, b.Seq)
 		}
 	}
-	if s := v.Snapshot; s.Error == "" && s.Whose != operators.String() {
-		leads(s.Epoch, s.Seq)
+	of(v.Epoch, v.First, v.Last)
+	if v.Undoable > 0 || len(v.Segments) > 0 && v.Last >= v.First {
+		return
 	}
-	for _, b := range v.Backups {
-		leads(b.Epoch, b.Seq)
+	logs, err := c.asideLogs()
+	if err != nil {
+		return // the same folder as that of the backups, which says it
 	}
-	return oldest
+	for _, log := range slices.Backward(logs) {
+		newest := log.segments[len(log.segments)-1]
+		last, err := lastIn(c.fs, newest.path)
+		if err != nil || v.Undoable > 0 {
+			continue
+		}
+		of(newest.epoch.String(), log.first(), max(newest.first-1, last))
+	}
 }
 
 // InUse tells whether a program has the store in dir open. It changes nothing,

@@ -169,3 +169,32 @@ func TestReadSnapshotNeedsNoTypes(t *testing.T) {
 		t.Errorf("of no file: got %v", err)
 	}
 }
+
+func TestLookFindsWhatCanBeUndoneOfBeforeARestore(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	mustWrite(t, s, "one", "two", "three")
+	mustClose(t, s)
+	want := func(oldest, latest uint64) {
+		t.Helper()
+		v, err := Look(t.Context(), p.data, p.options())
+		if err != nil || v.Undoable != oldest || v.UndoableTo != latest {
+			t.Errorf("got %d to %d, %v, want %d to %d", v.Undoable, v.UndoableTo, err, oldest, latest)
+		}
+	}
+	want(1, 3)
+	if err := RestoreBefore(p.data, 2, p.options()); err != nil {
+		t.Fatal(err)
+	}
+	want(1, 3)
+	mustClose(t, p.open(t))
+	want(1, 3) // though the log is empty
+	if err := RestoreBefore(p.data, 3, p.options()); err != nil {
+		t.Fatal(err)
+	}
+	s = p.open(t)
+	wantLines(t, s, "one", "two")
+	mustWrite(t, s, "four")
+	mustClose(t, s)
+	want(4, 4)
+}

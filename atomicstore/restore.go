@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/hex"
 	"errors"
@@ -40,7 +41,7 @@ func Restore(dir, backup string, o *Options) error {
 // no longer held.
 func RestoreBefore(dir string, seq uint64, o *Options) error {
 	return lockedDirectory(dir, o, func(c *directory) error {
-		snap, err := c.before(seq)
+		_, snap, err := c.before(seq)
 		if err != nil {
 			return err
 		}
@@ -96,10 +97,20 @@ func (c *directory) backup(path string) (snapshot, error) {
 	if err == nil && !snap.intact() {
 		err = errSnapshotSum
 	}
+	if err != nil && !begun(path, data) {
+		err = ErrNoBackup
+	}
 	if err != nil {
 		return snap, &CorruptError{Path: path, Seq: snap.Seq, Err: err}
 	}
 	return snap, nil
+}
+
+// begun tells whether a file that cannot be read may once have been a backup.
+func begun(path string, data []byte) bool {
+	name := filepath.Base(path)
+	_, named := parseBackupName(name)
+	return named || name == snapshotName || framed(data) || bytes.HasPrefix(data, []byte("{\n\"format\":"))
 }
 
 // put replaces data.json. The file that was there keeps a name.
@@ -152,29 +163,34 @@ func (c *directory) put(snap snapshot) error {
 	return c.data.setAside(out, snapshotName) // somebody was quicker
 }
 
-// before returns a snapshot that leads to the state before a change.
-func (c *directory) before(seq uint64) (snapshot, error) {
+// before returns a snapshot, with the changes that lead from it to the state
+// before a change, and its path.
+func (c *directory) before(seq uint64) (path string, snap snapshot, err error) {
 	if seq == 0 {
-		return snapshot{}, errors.New("the first change is 1")
+		return "", snapshot{}, errors.New("the first change is 1")
 	}
 	logs, err := c.logs()
 	if err != nil {
-		return snapshot{}, err
+		return "", snapshot{}, err
 	}
 	list, err := listBackups(c.fs, c.data.backupDir)
 	if err != nil {
-		return snapshot{}, err
+		return "", snapshot{}, err
 	}
 	var first, last uint64
-	var damage error // that may hide the change
+	var damage error // that hides the change, or may
 	for i, log := range logs {
 		if i == 0 || log.first() < first {
 			first = log.first()
 		}
-		last, damage = max(last, log.last), cmp.Or(damage, log.damage)
+		last = max(last, log.last)
 		end := log.last
 		if log.damage != nil {
 			end++ // the first change that is damaged can be undone as well
+			// Behind what was set aside, the log goes on.
+			if seq > log.last && (i == 0 || seq < logs[0].first()) {
+				damage = cmp.Or(damage, log.damage)
+			}
 		}
 		if seq < log.first() || seq > end {
 			continue
@@ -183,30 +199,30 @@ func (c *directory) before(seq uint64) (snapshot, error) {
 			snap, err := c.backup(path)
 			return snap, err == nil && snap.Epoch == log.epoch.String() && snap.Seq < seq && snap.Seq+1 >= log.first() && len(snap.Changes) == 0
 		}
-		snap, found := leads(c.data.path())
+		path := c.data.path()
+		snap, found := leads(path)
 		for _, b := range slices.Backward(list) {
 			if found || b.Seq >= seq {
 				continue // by its name, which spares reading it
 			}
-			snap, found = leads(b.Path)
+			path = b.Path
+			snap, found = leads(path)
 		}
 		if found {
 			err := c.append(&snap, log, seq-1)
-			return snap, err
+			return path, snap, err
 		}
 	}
 	if damage != nil {
-		if snap, err := c.behindDamage(logs, list, seq); err == nil {
-			return snap, nil
+		if path, snap, err := c.behindDamage(logs, list, seq); err == nil {
+			return path, snap, nil
 		}
-	}
-	if seq > last && damage != nil {
-		return snapshot{}, damage
+		return "", snapshot{}, damage
 	}
 	if seq > last {
-		return snapshot{}, fmt.Errorf("there is no change %d; the last is %d", seq, last)
+		return "", snapshot{}, fmt.Errorf("there is no change %d; the last is %d", seq, last)
 	}
-	return snapshot{}, noSnapshot(seq, c.data.backupDir, first)
+	return "", snapshot{}, noSnapshot(seq, c.data.backupDir, first)
 }
 
 // noSnapshot is the error where no snapshot and log lead to the state before a
@@ -249,6 +265,26 @@ func (c *directory) logs() ([]*scanned, error) {
 	if len(present.segments) > 0 || present.damage != nil {
 		logs = append(logs, present)
 	}
+	asides, err := c.asideLogs()
+	if err != nil {
+		return nil, err
+	}
+	logs = append(logs, asides...)
+	for _, log := range logs {
+		reach := uint64(0)
+		if log == present {
+			reach = c.data.man.reach() // what a snapshot was made after is no torn tail
+		}
+		if _, err := log.check(c.fs, 0, reach); err != nil {
+			c.data.log.Warn("a log is damaged; what lies before that is used", "error", err)
+			log.damage = err
+		}
+	}
+	return logs, nil
+}
+
+// asideLogs returns the logs that were set aside, as their headers tell.
+func (c *directory) asideLogs() ([]*scanned, error) {
 	asides, err := listWhole(c.fs, c.data.asideDir(), func(name string) (int, uint64, bool) {
 		what, _, ok := parseAsideName(name)
 		if !ok {
@@ -262,6 +298,7 @@ func (c *directory) logs() ([]*scanned, error) {
 	if err != nil {
 		return nil, err
 	}
+	var logs []*scanned
 	byID := map[[8]byte]*scanned{}
 	for _, s := range asides.segments {
 		if byID[s.logID] == nil {
@@ -269,12 +306,6 @@ func (c *directory) logs() ([]*scanned, error) {
 			logs = append(logs, byID[s.logID])
 		}
 		byID[s.logID].segments = append(byID[s.logID].segments, s)
-	}
-	for _, log := range logs {
-		if _, err := log.check(c.fs, 0, 0); err != nil {
-			c.data.log.Warn("a log is damaged; what lies before that is used", "error", err)
-			log.damage = err
-		}
 	}
 	return logs, nil
 }

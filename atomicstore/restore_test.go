@@ -362,3 +362,51 @@ func TestARestoreSurvivesAPowerCut(t *testing.T) {
 		}
 	})
 }
+
+// TestThePlanAndTheRestoreAreOneDecision damages the log in every batch and
+// compares, for every change, what the plan says with what is done.
+func TestThePlanAndTheRestoreAreOneDecision(t *testing.T) {
+	// What can be undone up to, of three changes, with each batch damaged; the
+	// backup of change 1 lies behind the first.
+	for damaged, upTo := range []uint64{3, 3, 2, 3} {
+		p := newHome(t)
+		s := p.open(t)
+		mustWrite(t, s, "one")
+		checkpoint(t, s)
+		mustWrite(t, s, "two", "three")
+		mustClose(t, s)
+		path, data := segmentOf(t, p.data)
+		if starts := frames(t, data); damaged > 0 {
+			data[starts[damaged-1]+batchHeader] ^= 1
+		}
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for seq := uint64(0); seq <= 5; seq++ {
+			copied := newHome(t)
+			if err := errors.Join(os.CopyFS(copied.data, os.DirFS(p.data)), os.CopyFS(copied.backups, os.DirFS(p.backups))); err != nil {
+				t.Fatal(err)
+			}
+			before := fingerprint(t, filepath.Dir(copied.data))
+			plan, planErr := PlanRestoreBefore(copied.data, seq, copied.options())
+			if fingerprint(t, filepath.Dir(copied.data)) != before {
+				t.Error("the plan has changed something")
+			}
+			err := RestoreBefore(copied.data, seq, copied.options())
+			if (planErr == nil) != (err == nil) {
+				t.Errorf("batch %d damaged, before change %d: planned %v, done %v", damaged, seq, planErr, err)
+			}
+			if want := seq > 0 && seq <= upTo; (err == nil) != want {
+				t.Errorf("batch %d damaged, before change %d: got %v, want to be possible: %v", damaged, seq, err, want)
+			}
+			if err != nil {
+				continue
+			}
+			s := copied.open(t)
+			if plan.Seq != seq-1 || len(lines(s)) != int(plan.Seq) || plan.Path == "" {
+				t.Errorf("batch %d damaged, before change %d: planned %+v, got %q", damaged, seq, plan, lines(s))
+			}
+			mustClose(t, s)
+		}
+	}
+}

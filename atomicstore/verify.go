@@ -1,7 +1,6 @@
 package atomicstore
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +23,12 @@ type Report struct {
 	Manifest   string          `json:"manifest"` // "ok", "missing" or what is wrong
 	Backups    []BackupReport  `json:"backups"`
 	SetAside   []string        `json:"setAside"`
+
+	// Findings is all that is damaged or could not be read, in the order in
+	// which it counts; empty when all is well.
+	Findings []Finding `json:"findings"`
+
+	manifestErr error // of a MANIFEST that is damaged
 }
 
 // SegmentReport is about one segment of the log.
@@ -43,6 +48,9 @@ type SnapshotReport struct {
 	Seq   uint64 `json:"seq"`
 	Size  int64  `json:"size"`
 
+	// Changes come after Seq in a file that RestoreBefore has put there.
+	Changes int `json:"changes,omitempty"`
+
 	// Whose is "store", "operator" for a file that the next open takes over,
 	// "unknown" without MANIFEST, "rotten", or "nobody" when there is none.
 	Whose string `json:"whose"`
@@ -53,6 +61,9 @@ type SnapshotReport struct {
 type BackupReport struct {
 	Backup
 	Error string `json:"error,omitempty"` // "" if it matches its checksum
+
+	err    error // Error
+	unread bool  // nobody can tell whether it is damaged
 }
 
 func (w whose) String() string {
@@ -78,7 +89,9 @@ type VerifyOptions struct {
 // error of ctx, after the read under way.
 //
 // Damage to data that was acknowledged is a [*CorruptError], the first one
-// found, beside a report of all that could be read.
+// found, beside a report of all that could be read; the report also says what
+// the next Open makes of it. What could not be read is an error beside the
+// report where there is no damage.
 func Verify(ctx context.Context, dir string, o *VerifyOptions) (*Report, error) {
 	var given VerifyOptions
 	if o != nil {
@@ -112,21 +125,14 @@ func Verify(ctx context.Context, dir string, o *VerifyOptions) (*Report, error) 
 func verify(dir string, opts Options, tell func(done, total int64)) (*Report, error) {
 	c := openDirectory(dir, opts)
 	r := &Report{
-		Manifest: "ok", Snapshot: SnapshotReport{Path: c.data.path()},
-		Segments: []SegmentReport{}, Superseded: []string{}, Backups: []BackupReport{}, SetAside: []string{}, // [] in JSON
+		Snapshot: SnapshotReport{Path: c.data.path()},
+		Segments: []SegmentReport{}, Superseded: []string{}, Backups: []BackupReport{}, SetAside: []string{}, Findings: []Finding{}, // [] in JSON
 	}
-	data, err := c.fs.Read(c.data.manifestPath())
-	if isMissing(err) {
-		r.Manifest = "missing"
-	} else if err != nil {
+	if err := r.manifest(c); err != nil {
 		return r, err
-	} else if m, err := decodeManifest(data); err != nil {
-		r.Manifest = err.Error()
-	} else {
-		c.data.man, c.data.known = *m, true
 	}
 	p := newProgress(c, tell)
-	damage, err := r.snapshot(c)
+	broken, err := r.snapshot(c)
 	if err != nil {
 		return r, err
 	}
@@ -135,19 +141,35 @@ func verify(dir string, opts Options, tell func(done, total int64)) (*Report, er
 	if err != nil {
 		return r, err
 	}
-	backupDamage, err := r.backups(c, p)
-	if err != nil {
-		return r, err
-	}
+	unread := r.backups(c, p)
 	p.finish()
-	if first := cmp.Or(logDamage, damage, backupDamage); first != nil {
-		return r, first
-	}
-	return r, nil
+	r.find(c, logDamage, broken)
+	r.unread(c.data.backupDir, unread)
+	return r, failure(r.Findings)
 }
 
-// snapshot checks data.json.
-func (r *Report) snapshot(c *directory) (*CorruptError, error) {
+// manifest reads MANIFEST.
+func (r *Report) manifest(c *directory) error {
+	r.Manifest = "ok"
+	data, err := c.fs.Read(c.data.manifestPath())
+	if isMissing(err) {
+		r.Manifest = "missing"
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	m, err := decodeManifest(data)
+	if err != nil {
+		r.Manifest, r.manifestErr = err.Error(), err
+		return nil
+	}
+	c.data.man, c.data.known = *m, true
+	return nil
+}
+
+// snapshot checks data.json. broken is what is wrong with it.
+func (r *Report) snapshot(c *directory) (broken, err error) {
 	found, err := c.data.look(c.data.path())
 	if err != nil {
 		return nil, err
@@ -162,31 +184,45 @@ func (r *Report) snapshot(c *directory) (*CorruptError, error) {
 		return nil, err
 	}
 	snap, _, err := decodeSnapshot(data)
-	s.Epoch, s.Seq = snap.Epoch, snap.Seq
-	switch {
-	case found.whose == rotten:
-		err = errRotten
-	case found.whose == operators:
-		if !json.Valid(data) {
-			s.Error = "it does not parse: the next open sets it aside"
-		}
-		return nil, nil
-	case err == nil && !snap.intact():
+	s.Epoch, s.Seq, s.Changes = snap.Epoch, snap.Seq, len(snap.Changes)
+	if err == nil && !snap.intact() {
 		err = errSnapshotSum
 	}
-	if err == nil {
-		return nil, nil
+	switch {
+	case found.whose == rotten:
+		broken = errRotten
+	case err == nil || found.whose == ours:
+		broken = err
+	default:
+		broken = put(data, err)
 	}
-	s.Error = err.Error()
-	return &CorruptError{Path: s.Path, Seq: s.Seq, Err: err}, nil
+	if broken != nil {
+		s.Error = broken.Error()
+	}
+	return broken, nil
+}
+
+// put tells what is wrong with a file that is no whole snapshot and that
+// somebody may have put there, as readForeign would.
+func put(data []byte, err error) error {
+	switch {
+	case !json.Valid(data):
+		return errNoJSON
+	case !framed(data):
+		return nil // a state alone, or what Options.Import reads
+	case errors.Is(err, errSnapshotFormat):
+		return err
+	default:
+		return errEdited
+	}
 }
 
 // log checks every segment.
 func (r *Report) log(c *directory, p *progress) (*CorruptError, error) {
-	found, err := listSegments(c.fs, c.walDir, parseSegmentName)
-	if isMissing(err) && r.Snapshot.Whose == ours.String() {
-		found, err = new(scanned), nil
+	if r.noLog(c) {
+		return nil, nil
 	}
+	found, err := listSegments(c.fs, c.walDir, parseSegmentName)
 	if err == nil {
 		at := map[string]int{}
 		for _, s := range found.segments {
@@ -233,9 +269,6 @@ func (r *Report) log(c *directory, p *progress) (*CorruptError, error) {
 
 // fits checks that the log goes on from data.json.
 func (r *Report) fits(c *directory, found *scanned, snapshot uint64) error {
-	if r.Snapshot.Whose == ours.String() && len(found.segments) == 0 && !c.data.man.closed {
-		return &CorruptError{Path: c.walDir, Seq: snapshot + 1, Err: errNoLog}
-	}
 	if r.Snapshot.Whose != ours.String() || len(found.segments) == 0 || r.Snapshot.Epoch != r.Epoch {
 		return nil
 	}
@@ -254,39 +287,41 @@ func validEvents(rec record) error {
 	return nil
 }
 
-// backups checks every backup.
-func (r *Report) backups(c *directory, p *progress) (*CorruptError, error) {
+// noLog tells whether there is a store without a folder for its log.
+func (r *Report) noLog(c *directory) bool {
+	_, err := c.fs.Names(c.walDir)
+	return isMissing(err) && (r.Snapshot.Whose != nobodys.String() || r.Manifest != "missing")
+}
+
+// backups checks every backup, and returns why the folder cannot be read.
+func (r *Report) backups(c *directory, p *progress) error {
 	if c.data.backupDir != "" {
 		if _, err := c.fs.Names(c.data.backupDir); isMissing(err) {
-			return nil, nil
+			return nil
 		}
 	}
 	list, err := shelf{}.list(c.fs, c.data.backupDir)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var first *CorruptError
 	for _, b := range list {
 		report := BackupReport{Backup: b}
 		p.add(b.Size)
 		if _, err := c.backup(b.Path); isMissing(err) {
 			continue // pruned in the meantime
 		} else if err != nil {
-			report.Error = err.Error()
+			report.err, report.unread = err, true
 			var damage *CorruptError
 			if errors.As(err, &damage) {
-				report.Error = damage.Err.Error()
-				first = cmp.Or(first, damage)
+				report.err, report.unread = damage.Err, false
 			}
+			report.Error = report.err.Error()
 		}
 		r.Backups = append(r.Backups, report)
 	}
 	asides, err := listAsides(c.fs, c.data.asideDir())
-	if err != nil {
-		return nil, err
-	}
 	for _, f := range asides {
 		r.SetAside = append(r.SetAside, filepath.Base(f.path))
 	}
-	return first, nil
+	return err
 }
