@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"runtime/debug"
+	"strings"
 
 	"github.com/alecthomas/kong"
 )
@@ -79,6 +81,15 @@ func parse(args []string, c *console) (command, error) {
 	if err != nil {
 		return nil, fmt.Errorf("describe the commands: %w", err)
 	}
+	if len(args) > 0 && args[0] == "help" { // as in storectl help restore
+		args = append(args[1:len(args):len(args)], "--help")
+	}
+	for i, arg := range args {
+		// Else kong takes the number for a flag.
+		if i > 1 && strings.HasPrefix(args[i-1], "-") && below.MatchString(arg) {
+			return nil, usagef(args[0], "%s %s: give a number, 0 or more", args[i-1], arg)
+		}
+	}
 	parsed, err := parser.Parse(args)
 	if exited {
 		return nil, nil
@@ -94,6 +105,8 @@ func parse(args []string, c *console) (command, error) {
 	}
 	return parsed.Selected().Target.Addr().Interface().(command), nil
 }
+
+var below = regexp.MustCompile(`^-\d+$`) // numbers below 0
 
 func version() string {
 	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

@@ -121,7 +121,7 @@ func TestDiffShowsWhatItCan(t *testing.T) {
 	}
 	wantFailure(t, storectl(t, "diff", h.data, plain, "1"), 1, "neither", "storectl backups "+h.data)
 	wantFailure(t, storectl(t, "diff", h.data, "9"), 1, "there is no change 9; the last is 3")
-	wantFailure(t, storectl(t, "diff", h.data, put("text", "no JSON")), 1, "is damaged")
+	wantFailure(t, storectl(t, "diff", h.data, put("text", "no JSON")), 1, "is no backup")
 }
 
 func TestDiffOfAnotherEpochShowsStatesAlone(t *testing.T) {

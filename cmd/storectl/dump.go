@@ -6,16 +6,18 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/contestkit/contestkit/atomicstore"
 )
 
 type dumpCommand struct {
 	storeArg
-	After uint64 `placeholder:"SEQ" help:"Begin behind this change. Default: with the oldest that is held."`
-	Until uint64 `placeholder:"SEQ" help:"End with this change. Default: the latest."`
-	Limit uint64 `placeholder:"N" help:"Print N changes at most."`
-	State bool   `help:"Print the state in data.json, with its position, instead of changes."`
+	After uint64  `placeholder:"SEQ" help:"Begin behind this change. Default: with the oldest that is held."`
+	Until *uint64 `placeholder:"SEQ" help:"End with this change. Default: the latest."`
+	Limit *uint64 `placeholder:"N" help:"Print N changes at most."`
+	State bool    `help:"Print the state in data.json, with its position, instead of changes."`
+	JSON  bool    `name:"json" help:"Changes nothing: dump prints JSON anyhow."`
 }
 
 func (dumpCommand) Help() string {
@@ -44,18 +46,27 @@ type stateLine struct {
 var errEnough = errors.New("enough")
 
 func (d *dumpCommand) Run(ctx context.Context, c *console) error {
+	switch {
+	case d.Limit != nil && *d.Limit == 0:
+		return usagef("dump", "--limit 0 prints nothing: say how many changes, or leave it out for all")
+	case d.Until != nil && *d.Until == 0:
+		return usagef("dump", "--until 0 is before the first change, which is 1: leave it out for all")
+	}
 	store, err := d.open()
 	if err != nil {
 		return err
 	}
 	if d.State {
-		if d.After != 0 || d.Until != 0 || d.Limit != 0 {
+		if d.After != 0 || d.Until != nil || d.Limit != nil {
 			return usagef("dump", "--state is the state in data.json; --after, --until and --limit are about changes")
 		}
 		return store.dumpState(c)
 	}
-	if d.Until != 0 && d.Until <= d.After {
-		return usagef("dump", "no change is after %d and until %d", d.After, d.Until)
+	if d.Until != nil && *d.Until <= d.After {
+		return usagef("dump", "no change is after %d and until %d", d.After, *d.Until)
+	}
+	if err := store.logged(); err != nil {
+		return err
 	}
 	return d.changes(ctx, c, store)
 }
@@ -84,12 +95,14 @@ func (d *dumpCommand) changes(ctx context.Context, c *console, s *store) error {
 			bar = c.bar("dump", false)
 		}
 	}
-	if d.Until > d.After && total > 0 {
-		total = min(total, int64(d.Until-d.After))
+	until, limit := uint64(math.MaxUint64), uint64(math.MaxUint64)
+	if d.Until != nil {
+		until = *d.Until
 	}
-	if d.Limit > 0 {
-		total = min(total, int64(d.Limit))
+	if d.Limit != nil {
+		limit = *d.Limit
 	}
+	total = int64(min(uint64(total), until-d.After, limit))
 	out := bufio.NewWriterSize(c.out, 64<<10)
 	printed := uint64(0)
 	skipped := func(first uint64) {
@@ -99,7 +112,7 @@ func (d *dumpCommand) changes(ctx context.Context, c *console, s *store) error {
 		}
 	}
 	err := s.records(ctx, atomicstore.Position{Seq: d.After}, nil, skipped, func(r atomicstore.Record) error {
-		if d.Until != 0 && r.Seq > d.Until {
+		if r.Seq > until {
 			return errEnough
 		}
 		if err := changeOf(r).printLine(out); err != nil {
@@ -107,7 +120,7 @@ func (d *dumpCommand) changes(ctx context.Context, c *console, s *store) error {
 		}
 		printed++
 		bar.set(int64(printed), total)
-		if printed == d.Limit || r.Seq == d.Until {
+		if printed == limit || r.Seq == until {
 			return errEnough
 		}
 		return nil

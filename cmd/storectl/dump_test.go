@@ -51,6 +51,9 @@ func TestDumpPrintsChangesAsLinesOfJSON(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", test.args, got, test.want)
 		}
 	}
+	if mustRun(t, "dump", h.data, "--json") != mustRun(t, "dump", h.data) {
+		t.Error("--json changes what dump prints")
+	}
 	wantFailure(t, storectl(t, "dump", h.data, "--after", "5"), 1, "ahead of the log, which ends with change 4")
 }
 

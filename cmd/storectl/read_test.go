@@ -115,6 +115,27 @@ func TestAFolderThatIsNoStoreIsAnErrorThatSaysWhatToName(t *testing.T) {
 		wantFailure(t, storectl(t, command, h.folder), 1, "is no store", "data.json and wal/")
 	}
 	h = threeNotes(t)
+	for _, path := range []string{h.data + "/data.json", h.data + "/data.json/more", h.segments(t)[0]} {
+		wantFailure(t, storectl(t, "stat", path), 1, "data.json and wal/")
+	}
+	wantFailure(t, storectl(t, "stat", h.data+"/data.json"), 1, "is a file, not a folder")
+	wantFailure(t, storectl(t, "stat", h.data, "--backups", h.data+"/data.json"), 1, "is a file, not a folder")
+	stranger := h.stranger(t, h.data)
+	for _, args := range [][]string{{"stat", h.data}, {"verify", h.folder}, {"tail", h.data}, {"restore", h.data, "--before", "2", "--yes"}} {
+		r := stranger(args...)
+		wantFailure(t, r, 1, "permission denied", "run storectl as the user that the program runs as")
+		if strings.Contains(r.err, "no store") {
+			t.Errorf("%v says %s", args, r.err)
+		}
+	}
+	h = threeNotes(t)
+	h.removeLog(t)
+	for _, command := range []string{"dump", "tail"} {
+		wantFailure(t, storectl(t, command, h.data), 1, "has data.json and no wal/", "storectl stat "+h.data)
+	}
+	mustRun(t, "restore", h.folder, h.backup(t, 2), "--yes")
+	h.wantTexts(t, "one", "two")
+	h = threeNotes(t)
 	wantFailure(t, storectl(t, "stat", h.data, "--backups", h.data+"/none"), 1, "there is no folder", "Options.BackupDir")
 	wantFailure(t, storectl(t, "diff", h.data, "none.json"), 1, "there is no file none.json", "storectl backups "+h.data)
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/contestkit/contestkit/atomicstore"
@@ -14,10 +16,10 @@ import (
 
 type restoreCommand struct {
 	storeArg
-	Backup string `arg:"" optional:"" help:"Backup to go back to: a path, or its name among the backups."`
-	Before uint64 `placeholder:"SEQ" help:"Undo this change and all later ones, exactly, instead of going back to a backup."`
-	Yes    bool   `short:"y" help:"Do not ask."`
-	DryRun bool   `help:"Say what would happen, and do nothing."`
+	Backup string  `arg:"" optional:"" help:"Backup to go back to: a path, or its name among the backups."`
+	Before *uint64 `placeholder:"SEQ" help:"Undo this change and all later ones, exactly, instead of going back to a backup."`
+	Yes    bool    `short:"y" help:"Do not ask."`
+	DryRun bool    `help:"Say what would happen, and do nothing."`
 }
 
 func (restoreCommand) Help() string {
@@ -33,8 +35,13 @@ Examples:
 }
 
 func (r *restoreCommand) Run(ctx context.Context, c *console) error {
-	if (r.Backup == "") == (r.Before == 0) {
+	switch {
+	case r.Backup != "" && r.Before != nil:
+		return usagef("restore", "a backup and --before are two places to go back to: name one of them")
+	case r.Backup == "" && r.Before == nil:
 		return usagef("restore", "name a backup, or a change with --before; storectl backups %s lists the backups", r.Dir)
+	case r.Before != nil && *r.Before == 0:
+		return usagef("restore", "no change is before the first, which is 1: --before 1 undoes everything")
 	}
 	store, err := r.open()
 	if err != nil {
@@ -43,6 +50,9 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	if r.Backup != "" {
 		if r.Backup, err = store.file(r.Backup); err != nil {
 			return err
+		}
+		if store.isPresent(r.Backup) && !store.refused(ctx) {
+			return usagef("restore", "%s is the present data.json, which the program starts with anyhow; storectl backups %s lists what to go back to", r.Backup, r.Dir)
 		}
 	}
 	used, err := atomicstore.InUse(store.dir)
@@ -78,7 +88,7 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 	if r.Backup != "" {
 		err = atomicstore.Restore(store.dir, r.Backup, store.options())
 	} else {
-		err = atomicstore.RestoreBefore(store.dir, r.Before, store.options())
+		err = atomicstore.RestoreBefore(store.dir, *r.Before, store.options())
 	}
 	if errors.Is(err, atomicstore.ErrLocked) {
 		return store.locked()
@@ -94,52 +104,91 @@ func (s *store) locked() error {
 	return fmt.Errorf("a program has %s open: stop it, then restore again; nothing was done", s.dir)
 }
 
+// isPresent tells whether a path is that of the present data.json.
+func (s *store) isPresent(path string) bool {
+	a, errA := os.Stat(path)
+	b, errB := os.Stat(s.snapshot())
+	return errA == nil && errB == nil && os.SameFile(a, b)
+}
+
+// refused tells whether the program cannot start with the present data.json,
+// because of the log. To restore that file is to go on without the log.
+func (s *store) refused(ctx context.Context) bool {
+	report, _ := atomicstore.Verify(ctx, s.dir, &atomicstore.VerifyOptions{BackupDir: s.backups})
+	return slices.ContainsFunc(report.Findings, func(f atomicstore.Finding) bool { return f.Next == atomicstore.NextRefuses })
+}
+
 // plan is what a restore is about to do.
 type plan struct {
-	to    string // the state it leads to
-	first uint64 // the first change that is set aside
-	last  uint64 // the last one
-	epoch string // of both
-	whole bool   // the log can be read to its end
-	hand  bool   // somebody has put another data.json there already
+	*atomicstore.RestorePlan
+	to      string               // the state it leads to
+	from    atomicstore.Position // the state as it is, as far as known
+	first   uint64               // the first change that is set aside
+	last    uint64               // the last one
+	damaged *damage              // of the log
+	hand    bool                 // somebody has put another data.json there already
 }
 
 // plan finds out what will be set aside. It fails where the restore would.
 func (r *restoreCommand) plan(ctx context.Context, s *store) (*plan, error) {
 	look, err := atomicstore.Look(ctx, s.dir, s.options())
-	found := damageOf(err)
-	if err != nil && found == nil {
+	if err != nil && len(look.Findings) == 0 {
 		return nil, err
 	}
-	p := &plan{first: look.First, last: look.Last, epoch: look.Epoch, whole: !found.inLog(), hand: look.Snapshot.Whose == "operator"}
-	if r.Before != 0 {
-		p.to = fmt.Sprintf("the state before change %d", r.Before)
-		if p.whole && r.Before > look.Last {
-			return nil, fmt.Errorf("there is no change %d; the last is %d", r.Before, look.Last)
-		}
-		if look.SetAside == 0 && p.whole && (look.Undoable == 0 || r.Before < look.Undoable) {
-			return nil, fmt.Errorf("change %d cannot be undone any more: %s", r.Before, undoable(look.Undoable))
-		}
-		// What is older may be in logs that were set aside: RestoreBefore looks.
-		p.first = max(r.Before, look.First)
-		return p, nil
+	p := &plan{
+		from:  atomicstore.Position{Epoch: look.Epoch, Seq: look.Last},
+		first: look.First, last: look.Last,
+		hand: look.Snapshot.Whose == "operator",
 	}
-	snap, err := atomicstore.ReadSnapshot(r.Backup)
+	if found := damageOf(err); found.inLog() {
+		p.damaged = found
+	}
+	if len(look.Segments) == 0 && p.damaged == nil {
+		p.from.Seq = look.Snapshot.Seq
+	}
+	if r.Before != nil {
+		p.to = fmt.Sprintf("the state before change %d", *r.Before)
+		p.RestorePlan, err = atomicstore.PlanRestoreBefore(s.dir, *r.Before, s.options())
+		err = s.adviseBefore(err, *r.Before, look)
+	} else if p.RestorePlan, err = atomicstore.PlanRestore(s.dir, r.Backup, s.options()); err == nil {
+		p.to = fmt.Sprintf("%s, the state after change %d, saved %s", printable(filepath.Base(r.Backup)), p.Seq, stamp(p.SavedAt))
+	}
 	if err != nil {
 		return nil, err
 	}
-	p.to = fmt.Sprintf("%s, the state after change %d, saved %s", printable(filepath.Base(r.Backup)), snap.Seq+uint64(len(snap.Changes)), stamp(snap.SavedAt))
-	if snap.Epoch == look.Epoch && snap.Seq+1 > p.first {
-		p.first = snap.Seq + 1
+	if !p.otherEpoch() {
+		p.first = max(p.first, p.Seq+1)
 	}
 	return p, nil
 }
 
-func undoable(oldest uint64) string {
-	if oldest == 0 {
-		return "no backup leads to the log; name their folder with --backups"
+// otherEpoch tells whether what is restored is of before the data was replaced.
+func (p *plan) otherEpoch() bool { return p.from.Epoch != "" && p.Epoch != p.from.Epoch }
+
+// adviseBefore adds what can be undone to why a change cannot be.
+func (s *store) adviseBefore(err error, seq uint64, look *atomicstore.Overview) error {
+	var gone *atomicstore.TruncatedError
+	var corrupt *atomicstore.CorruptError
+	switch {
+	case errors.As(err, &gone):
+		return fmt.Errorf("change %d cannot be undone any more: %s", seq, undoable(look))
+	case errors.As(err, &corrupt) && s.isSegment(corrupt.Path) && corrupt.Seq < seq:
+		if _, planErr := atomicstore.PlanRestoreBefore(s.dir, corrupt.Seq, s.options()); planErr == nil {
+			return fmt.Errorf("%w\nwhat lies before the damage can be restored: storectl restore %s --before %d", err, s.dir, corrupt.Seq)
+		}
 	}
-	return fmt.Sprintf("the oldest that can is %d; storectl backups lists older states", oldest)
+	return err
+}
+
+func undoable(look *atomicstore.Overview) string {
+	switch {
+	case look.Undoable == 0:
+		return "no backup leads to the log; name their folder with --backups"
+	case look.UndoableTo > look.Last || look.First > look.Last:
+		return fmt.Sprintf("those that can are %d to %d; storectl backups lists older states", look.Undoable, look.UndoableTo)
+	default:
+		return fmt.Sprintf("the oldest that can is %d; storectl backups lists older states", look.Undoable)
+	}
 }
 
 func (p *plan) changes() uint64 {
@@ -158,9 +207,15 @@ func (p *plan) print(w io.Writer, s *store) {
 		{"store", s.dir},
 		{"restore", p.to},
 	}
+	if p.otherEpoch() {
+		rows[1][1] += ", in the epoch " + p.Epoch
+		rows = append(rows, []string{"replaces", fmt.Sprintf("the state after change %d, in the epoch %s", p.from.Seq, p.from.Epoch)})
+	}
 	switch n := p.changes(); {
-	case !p.whole:
-		rows = append(rows, []string{"set aside", fmt.Sprintf("the log, which is damaged after change %d", p.last)})
+	case p.damaged != nil:
+		rows = append(rows, []string{"set aside", fmt.Sprintf("the log, which is damaged from change %d on", p.damaged.Seq)})
+	case n == 0 && p.otherEpoch():
+		rows = append(rows, []string{"set aside", "no change: there was none since that epoch began"})
 	case n == 0:
 		rows = append(rows, []string{"set aside", "no change: none is newer"})
 	case n == 1:
@@ -169,7 +224,7 @@ func (p *plan) print(w io.Writer, s *store) {
 		rows = append(rows, []string{"set aside", fmt.Sprintf("%s, %d to %d", count(n, "change"), p.first, p.last)})
 	}
 	if p.hand {
-		rows = append(rows, []string{"", "the data.json that was put there by hand and not yet taken over"})
+		rows = append(rows, []string{"", "the data.json that was put there by hand or by a restore and not yet taken over"})
 	}
 	rows = append(rows, []string{"kept in", backups})
 	table(w, nil, rows)
@@ -177,18 +232,18 @@ func (p *plan) print(w io.Writer, s *store) {
 
 func (p *plan) printDone(w io.Writer, s *store) {
 	fmt.Fprintln(w, "Restored. Start the program: it takes the state over, and sets aside what was newer.")
-	if s.backups == "" || !p.whole || p.last == 0 {
+	if s.backups == "" || p.damaged != nil || p.from.Seq == 0 {
 		return
 	}
 	list, err := s.list()
 	for _, b := range list {
 		// Not by seq alone: the epoch that begins now goes on from the same one.
-		if err == nil && b.Seq == p.last && b.Epoch == p.epoch {
+		if err == nil && b.Seq == p.from.Seq && b.Epoch == p.from.Epoch {
 			fmt.Fprintf(w, "To undo this, stop it again and run: storectl restore %s %s\n", s.dir, filepath.Base(b.Path))
 			return
 		}
 	}
-	fmt.Fprintf(w, "To undo this, stop it again and restore the backup of change %d, epoch %s, that storectl backups %s lists then.\n", p.last, p.epoch, s.dir)
+	fmt.Fprintf(w, "To undo this, stop it again and restore the backup of change %d, epoch %s, that storectl backups %s lists then.\n", p.from.Seq, p.from.Epoch, s.dir)
 }
 
 // ask asks a person. Anything but yes is no.

@@ -162,8 +162,68 @@ func TestRestoreWorksWhereTheLogIsDamaged(t *testing.T) {
 	h := threeNotes(t)
 	flip(t, h.segments(t)[0], "one")
 	out := mustRun(t, "restore", h.data, h.backup(t, 2), "--yes")
-	if !strings.Contains(out, "the log, which is damaged after change 0") {
+	if !strings.Contains(out, "the log, which is damaged from change 1 on") {
 		t.Errorf("printed %s", out)
 	}
+	h.wantTexts(t, "one", "two")
+}
+
+// TestRestoringThePresentDataGoesOnWithoutADamagedLog follows the advice of
+// verify.
+func TestRestoringThePresentDataGoesOnWithoutADamagedLog(t *testing.T) {
+	h := threeNotes(t)
+	flip(t, h.segments(t)[0], "one")
+	r := storectl(t, "verify", h.data)
+	_, advice, _ := strings.Cut(r.err, "\nstorectl ")
+	advice, _, found := strings.Cut(advice, " goes on from data.json, after change 3, without the log")
+	if !found {
+		t.Fatalf("verify says %s", r.err)
+	}
+	mustRun(t, append(strings.Fields(advice), "--yes")...)
+	h.wantTexts(t, "one", "two", "three")
+}
+
+func TestTheDryRunRefusesWhatTheRestoreWould(t *testing.T) {
+	for text, seq := range map[string]string{"one": "1", "two": "2", "three": "3"} {
+		for before, possible := range map[string]bool{"1": true, "2": seq != "1", "3": true, "4": false} { // 3 by the backup of change 2
+			h := threeNotes(t)
+			flip(t, h.segments(t)[0], text)
+			for _, how := range []string{"--dry-run", "--yes"} {
+				r := storectl(t, "restore", h.data, "--before", before, how)
+				if (r.code == 0) != possible {
+					t.Errorf("change %s damaged, before %s %s: exit code %d, %s", seq, before, how, r.code, r.err)
+				}
+				if !possible && !strings.Contains(r.err, "storectl restore "+h.data+" --before "+seq+"\n") {
+					t.Errorf("change %s damaged, before %s %s: says %s", seq, before, how, r.err)
+				}
+			}
+		}
+	}
+}
+
+func TestARestoreSaysWhatItReplacesWhereNothingWasChangedSinceTheLast(t *testing.T) {
+	h := threeNotes(t)
+	mustRun(t, "restore", h.data, "--before", "2", "--yes")
+	h.wantTexts(t, "one")
+	h.wantText(t, mustRun(t, "stat", h.data), `
+store  HOME/data, nobody has it open
+epoch  EPOCH
+changes  none in the log; the last was 3
+log  1 segment, 4.0 KiB
+data.json  after change 3, SIZE
+backups  4 files in HOME/backups, SIZE, TIME to TIME
+set aside  2 files, 4.3 KiB
+undo  nothing was changed since the data was replaced; to undo that: restore backup-3-STAMP.json
+  or any change from 1 to 3 of before that, with restore --before
+`)
+	h.wantText(t, mustRun(t, "restore", h.data, "--before", "3", "--yes"), `
+store  HOME/data
+restore  the state before change 3, in the epoch EPOCH
+replaces  the state after change 3, in the epoch EPOCH
+set aside  no change: there was none since that epoch began
+kept in  HOME/backups
+Restored. Start the program: it takes the state over, and sets aside what was newer.
+To undo this, stop it again and run: storectl restore HOME/data backup-3-STAMP.json
+`)
 	h.wantTexts(t, "one", "two")
 }

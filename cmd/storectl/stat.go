@@ -1,11 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore"
@@ -17,7 +18,7 @@ type statCommand struct {
 }
 
 func (statCommand) Help() string {
-	return `Reads little, also of a big store: it comes across damage at the end of the log alone. storectl verify reads everything.
+	return `Reads little, also of a big store: it comes across damage to data.json, to MANIFEST and at the end of the log alone. storectl verify reads everything. When something is damaged, the exit code is 1, and it says what the next start does about it.
 
 Examples:
 
@@ -30,11 +31,12 @@ type overview struct {
 	Dir   string `json:"dir"`
 	InUse bool   `json:"inUse"` // a program has it open
 
-	Epoch    string     `json:"epoch"`
-	First    uint64     `json:"first"` // the oldest change in the log
-	Last     uint64     `json:"last"`  // the latest change
-	LastTime *time.Time `json:"lastTime"`
-	Undoable uint64     `json:"undoable"` // the oldest change that restore --before can undo; 0 for none
+	Epoch      string     `json:"epoch"`
+	First      uint64     `json:"first"` // the oldest change in the log
+	Last       uint64     `json:"last"`  // the latest change
+	LastTime   *time.Time `json:"lastTime"`
+	Undoable   uint64     `json:"undoable"`   // the oldest change that restore --before can undo; 0 for none
+	UndoableTo uint64     `json:"undoableTo"` // the latest one; of before the data was replaced, if nothing was changed since
 
 	Log struct {
 		Bytes    int64     `json:"bytes"`
@@ -52,7 +54,8 @@ type overview struct {
 		Count int   `json:"count"`
 		Bytes int64 `json:"bytes"`
 	} `json:"setAside"`
-	Damage *damage `json:"damage"`
+	Damage   *damage               `json:"damage"`   // the first one; null when there is none
+	Findings []atomicstore.Finding `json:"findings"` // all damage, and what the next start does
 }
 
 // segment is a file of the log.
@@ -88,11 +91,11 @@ func (s *statCommand) Run(ctx context.Context, c *console) error {
 	if err != nil {
 		return err
 	}
-	look, damaged := atomicstore.Look(ctx, store.dir, store.options())
-	o := &overview{Dir: store.dir, Damage: damageOf(damaged)}
-	if damaged != nil && o.Damage == nil {
-		return store.advise(damaged)
+	look, err := atomicstore.Look(ctx, store.dir, store.options())
+	if err != nil && len(look.Findings) == 0 {
+		return store.advise(err)
 	}
+	o := &overview{Dir: store.dir, Damage: damageOf(err), Findings: look.Findings}
 	if o.InUse, err = atomicstore.InUse(store.dir); err != nil {
 		return store.advise(err)
 	}
@@ -100,17 +103,24 @@ func (s *statCommand) Run(ctx context.Context, c *console) error {
 	if s.JSON {
 		err = printJSON(c.out, o)
 	} else {
-		err = o.print(c)
+		err = o.print(c, store, look.Backups)
 	}
-	return errors.Join(err, store.advise(damaged))
+	verdict := store.verdict(look.Findings, look.Snapshot)
+	if verdict != nil {
+		verdict = fmt.Errorf("%w\nstorectl verify %s reads everything", verdict, store.dir)
+	}
+	return errors.Join(err, verdict)
 }
 
 func (o *overview) fill(look *atomicstore.Overview, s *store) {
-	o.Epoch, o.First, o.Last, o.Undoable, o.Snapshot = look.Epoch, look.First, look.Last, look.Undoable, look.Snapshot
+	o.Epoch, o.First, o.Last, o.Undoable, o.UndoableTo, o.Snapshot = look.Epoch, look.First, look.Last, look.Undoable, look.UndoableTo, look.Snapshot
 	if !look.LastTime.IsZero() {
 		o.LastTime = &look.LastTime
 	}
-	o.Log.Segments = []segment{} // [] in JSON
+	if o.Findings == nil {
+		o.Findings = []atomicstore.Finding{} // [] in JSON
+	}
+	o.Log.Segments = []segment{}
 	for _, s := range look.Segments {
 		o.Log.Bytes += s.Size
 		o.Log.Segments = append(o.Log.Segments, segment{s.Path, s.First, s.Changes, s.Size, s.Time})
@@ -129,17 +139,28 @@ func (o *overview) fill(look *atomicstore.Overview, s *store) {
 	o.SetAside.Count, o.SetAside.Bytes = look.SetAside, look.SetAsideBytes
 }
 
-func (o *overview) print(c *console) error {
+func (o *overview) print(c *console, s *store, backups []atomicstore.Backup) error {
+	data := snapshotLine(o.Snapshot)
+	if o.Snapshot.Error != "" {
+		data += ", " + printable(o.Snapshot.Error)
+	}
+	log := count(len(o.Log.Segments), "segment") + ", " + size(o.Log.Bytes)
+	if len(o.Log.Segments) == 0 && !o.Damage.inLog() {
+		log = s.withoutLog(o.Findings)
+	}
 	rows := [][]string{
 		{"store", o.Dir + map[bool]string{true: ", a program has it open", false: ", nobody has it open"}[o.InUse]},
-		{"epoch", o.Epoch},
-		{"changes", changesHeld(o.First, o.Last, o.LastTime)},
-		{"log", count(len(o.Log.Segments), "segment") + ", " + size(o.Log.Bytes)},
-		{"data.json", snapshotLine(o.Snapshot)},
+		{"epoch", cmp.Or(o.Epoch, "unknown")},
+		{"changes", changesHeld(o.First, o.Last, o.LastTime, o.Damage)},
+		{"log", log},
+		{"data.json", data},
 	}
+	unread := slices.ContainsFunc(o.Findings, func(f atomicstore.Finding) bool { return f.Path == o.Backups.Dir })
 	switch {
 	case o.Backups.Dir == "":
 		rows = append(rows, []string{"backups", "no folder found; name it with --backups"})
+	case unread:
+		rows = append(rows, []string{"backups", o.Backups.Dir + " cannot be read"})
 	case o.Backups.Count == 0:
 		rows = append(rows, []string{"backups", "none in " + o.Backups.Dir})
 	default:
@@ -148,36 +169,66 @@ func (o *overview) print(c *console) error {
 	if o.SetAside.Count > 0 {
 		rows = append(rows, []string{"set aside", count(o.SetAside.Count, "file") + ", " + size(o.SetAside.Bytes)})
 	}
-	if o.Undoable > 0 {
+	if b := o.replaced(backups); b != nil {
+		rows = append(rows, []string{"undo", "nothing was changed since the data was replaced; to undo that: restore " + filepath.Base(b.Path)})
+	}
+	switch {
+	case o.Undoable == 0:
+	case o.UndoableTo > o.Last || o.First > o.Last:
+		rows = append(rows, []string{"", fmt.Sprintf("or any change from %d to %d of before that, with restore --before", o.Undoable, o.UndoableTo)})
+	default:
 		rows = append(rows, []string{"undo", fmt.Sprintf("any change from %d on, with restore --before", o.Undoable)})
 	}
 	return table(c.out, nil, rows)
 }
 
-func changesHeld(first, last uint64, at *time.Time) string {
-	if last+1 <= first || first == 0 {
-		return strings.TrimSpace("none in the log" + map[bool]string{true: fmt.Sprintf("; the last was %d", last)}[last > 0])
+// replaced returns the backup of the state that was there when the data was
+// replaced, as by a restore, if nothing was changed since.
+func (o *overview) replaced(backups []atomicstore.Backup) (last *atomicstore.Backup) {
+	if o.Last >= o.First || o.Damage.inLog() {
+		return nil
 	}
+	for i, b := range backups {
+		if b.Epoch != "" && b.Epoch != o.Epoch && (last == nil || b.Time.After(last.Time)) {
+			last = &backups[i]
+		}
+	}
+	return last
+}
+
+// changesHeld says which changes the log holds.
+func changesHeld(first, last uint64, at *time.Time, damaged *damage) string {
 	held := fmt.Sprintf("%d to %d", first, last)
 	if at != nil {
 		held += ", the last at " + stamp(*at)
 	}
-	return held
+	none := last < first || first == 0
+	switch {
+	case damaged.inLog() && none:
+		return fmt.Sprintf("unknown: the log is damaged from change %d on", damaged.Seq)
+	case damaged.inLog():
+		return held + fmt.Sprintf("; damaged from %d on", damaged.Seq)
+	case none && last > 0:
+		return fmt.Sprintf("none in the log; the last was %d", last)
+	case none:
+		return "none in the log"
+	default:
+		return held
+	}
 }
 
 func snapshotLine(s atomicstore.SnapshotReport) string {
-	switch s.Whose {
-	case "nobody":
+	line := size(s.Size)
+	switch {
+	case s.Whose == "nobody":
 		return "there is none"
-	case "operator":
-		return size(s.Size) + ", put there by hand: the next start takes it over" + map[bool]string{true: "; " + printable(s.Error)}[s.Error != ""]
-	case "rotten":
-		return size(s.Size) + ", damaged: " + printable(s.Error)
-	default:
-		line := fmt.Sprintf("after change %d, %s", s.Seq, size(s.Size))
-		if s.Error != "" {
-			line += ", damaged: " + printable(s.Error)
-		}
+	case s.Error != "":
 		return line
+	case s.Epoch != "":
+		line = fmt.Sprintf("after change %d, %s", s.Seq+uint64(s.Changes), line)
 	}
+	if s.Whose == "operator" || s.Epoch == "" {
+		line += ", put there by hand or by a restore: the next start takes it over"
+	}
+	return line
 }

@@ -234,6 +234,15 @@ func decode[T any](t testing.TB, text string) (v T) {
 	return v
 }
 
+// decodeSome reads a part of the JSON that a command printed.
+func decodeSome[T any](t testing.TB, text string) (v T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		t.Fatalf("%v: %s", err, text)
+	}
+	return v
+}
+
 // segments are the files of the log, oldest first.
 func (h home) segments(t testing.TB) []string {
 	t.Helper()

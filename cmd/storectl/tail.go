@@ -22,6 +22,8 @@ func (tailCommand) Help() string {
 
 It reads the files, so a change may be shown a moment before the program acknowledges it. When the data is replaced by a restore, -f goes on with what comes after it.
 
+What it shows is whatever the program stores, private data too: names, phone numbers.
+
 Examples:
 
     storectl tail -f state/data
@@ -30,6 +32,9 @@ Examples:
 
 func (t *tailCommand) Run(ctx context.Context, c *console) error {
 	store, err := t.open()
+	if err == nil {
+		err = store.logged()
+	}
 	if err != nil {
 		return err
 	}
