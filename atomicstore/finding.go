@@ -98,7 +98,11 @@ func (r *Report) find(c *directory, log *CorruptError, broken error) {
 	case broken == errRotten, broken == errNoJSON:
 		older(broken, "sets it aside and makes it anew of")
 	case broken == errEdited:
-		add(s.Path, s.Seq, broken, NextTakesOver, "the next start takes it over")
+		how := "the next start takes it over"
+		if from, found := r.older(c, log); found {
+			how += "; if nobody edited it, move it away, and the next start makes it anew of " + from
+		}
+		add(s.Path, s.Seq, broken, NextTakesOver, "%s", how)
 	case broken != nil:
 		add(s.Path, s.Seq, broken, NextRefuses, "the next start refuses")
 	case s.Whose == ours.String() && len(r.Segments) == 0 && log == nil && !c.data.man.closed:

@@ -65,7 +65,7 @@ func TestVerifySaysWhatTheNextOpenDoes(t *testing.T) {
 		"data.json is empty":       {func(p home) { p.put(t, "") }, home.file, NextRepairs, "sets it aside", "one two three"},
 		"data.json has rotted":     {func(p home) { rot(p.file(), "three", "thref") }, home.file, NextRepairs, "sets it aside", "one two three"},
 		"data.json is missing":     {func(p home) { must(os.Remove(p.file())) }, home.file, NextRepairs, "makes it anew of backup-1-", "one two three"},
-		"data.json was edited":     {func(p home) { edit(p.file(), "three", "drei") }, home.file, NextTakesOver, "takes it over", "one two drei"},
+		"data.json was edited":     {func(p home) { edit(p.file(), "three", "drei") }, home.file, NextTakesOver, "takes it over; if nobody edited it, move it away, and the next start makes it anew of backup-1-", "one two drei"},
 		"another data.json":        {func(p home) { p.put(t, `{"lines": ["his"]}`) }, nil, "", "", "his"},
 		"a backup was put there":   {func(p home) { p.put(t, string(read(backup(p, 1)))) }, nil, "", "", "one"},
 		"MANIFEST is damaged":      {func(p home) { edit(manifest(p), "seq", "sec") }, manifest, NextRepairs, "writes it anew", "one two three"},

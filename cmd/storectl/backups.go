@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/contestkit/contestkit/atomicstore"
 )
@@ -45,13 +48,33 @@ func (b *backupsCommand) Run(_ context.Context, c *console) error {
 		_, err := fmt.Fprintf(c.out, "no backups in %s yet\n", store.backups)
 		return err
 	}
-	var rows [][]string
+	return printBackups(c, list)
+}
+
+// printBackups leaves out what the names say as well where a terminal is too
+// narrow for it.
+func printBackups(c *console, list []atomicstore.Backup) error {
+	var whole, narrow [][]string
 	for _, b := range list {
-		epoch := b.Epoch
+		epoch, short := b.Epoch, "?"
 		if epoch == "" {
 			epoch = "unreadable"
+		} else {
+			short = epoch[:4] + "…"
 		}
-		rows = append(rows, []string{strconv.FormatUint(b.Seq, 10), stamp(b.Time), size(b.Size), epoch, printable(filepath.Base(b.Path))})
+		seq, name := strconv.FormatUint(b.Seq, 10), printable(filepath.Base(b.Path))
+		whole = append(whole, []string{seq, stamp(b.Time), size(b.Size), epoch, name})
+		narrow = append(narrow, []string{seq, size(b.Size), short, name})
 	}
-	return table(c.out, []string{"CHANGE", "TIME", "SIZE", "EPOCH", "FILE"}, rows)
+	var out bytes.Buffer
+	if err := table(&out, []string{"CHANGE", "TIME", "SIZE", "EPOCH", "FILE"}, whole); err != nil {
+		return err
+	}
+	for line := range strings.Lines(out.String()) {
+		if c.width > 0 && utf8.RuneCountInString(strings.TrimSuffix(line, "\n")) > c.width {
+			return table(c.out, []string{"CHANGE", "SIZE", "EPOCH", "FILE"}, narrow)
+		}
+	}
+	_, err := c.out.Write(out.Bytes())
+	return err
 }

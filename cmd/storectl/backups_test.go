@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/contestkit/contestkit/atomicstore"
@@ -29,4 +31,22 @@ func TestNoBackupsYetIsNoError(t *testing.T) {
 	}
 	h.wantText(t, mustRun(t, "backups", h.data, "--backups", empty), "no backups in HOME/empty yet\n")
 	h.wantText(t, mustRun(t, "backups", "--json", h.data, "--backups", empty), "[]\n")
+}
+
+func TestTheBackupsFitANarrowTerminal(t *testing.T) {
+	h := threeNotes(t)
+	for _, width := range []int{60, 200} {
+		var out, err bytes.Buffer
+		if code := run(t.Context(), []string{"backups", h.data}, &console{out: &out, err: &err, width: width}); code != 0 {
+			t.Fatal(err.String())
+		}
+		for line := range strings.Lines(out.String()) {
+			if n := len([]rune(strings.TrimSpace(line))); n > width {
+				t.Errorf("%d columns: %s", n, line)
+			}
+		}
+		if strings.Contains(out.String(), "TIME") != (width == 200) || !strings.Contains(out.String(), filepath.Base(h.backup(t, 2))) {
+			t.Errorf("in %d columns: %s", width, out.String())
+		}
+	}
 }

@@ -98,6 +98,7 @@ func (c *console) bar(what string, bytes bool) bar {
 		progressbar.OptionSetWriter(c.err),
 		progressbar.OptionSetDescription(what),
 		progressbar.OptionShowBytes(bytes),
+		progressbar.OptionUseIECUnits(true), // as size does
 		progressbar.OptionShowCount(),
 		progressbar.OptionFullWidth(),
 		progressbar.OptionThrottle(tellEvery),

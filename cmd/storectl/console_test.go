@@ -50,6 +50,9 @@ func TestLongWorkShowsHowFarItIsOnATerminalAlone(t *testing.T) {
 		if last := err.String()[strings.LastIndex(err.String(), "\r")+1:]; strings.TrimSpace(last) != "" {
 			t.Errorf("%s leaves %q", command, last)
 		}
+		if command == "verify" && !strings.Contains(err.String(), "KiB") {
+			t.Errorf("the bar has another unit than the table: %q", err.String())
+		}
 		if strings.Contains(out.String(), "\r") {
 			t.Errorf("%s prints its progress where its output goes", command)
 		}

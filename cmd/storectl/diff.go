@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,6 +26,8 @@ func (diffCommand) Help() string {
 
 The difference of the states is a list of operations as of JSON Patch (RFC 6902), with paths as of RFC 6901, each with the old and the new value: applied in their order, they make B of A. What moved within a list of more than 2,000 is shown as changed from there on.
 
+What it shows is whatever the program stores, private data too: names, phone numbers.
+
 Examples:
 
     storectl diff state/data backup-400-20261125T180000.000Z.json
@@ -39,6 +43,7 @@ type end struct {
 	SavedAt *time.Time `json:"savedAt,omitempty"`
 
 	state json.RawMessage // nil when no snapshot was made there
+	near  string          // the nearest snapshots, when none was made there
 }
 
 // difference is what diff prints as JSON.
@@ -73,7 +78,11 @@ func (d *diffCommand) Run(ctx context.Context, c *console) error {
 			return err
 		}
 	} else {
-		out.note("no difference of states: no backup was made at one of the two")
+		for _, e := range []end{out.From, out.To} {
+			if e.state == nil {
+				out.note("no difference of states: no backup was made at change %d%s", *e.Seq, e.near)
+			}
+		}
 	}
 	if err := out.changes(ctx, store); err != nil {
 		return store.advise(err)
@@ -141,7 +150,41 @@ func (s *store) position(ctx context.Context, seq uint64) (end, error) {
 			return endOf(path, snap), nil
 		}
 	}
-	return end{Epoch: look.Epoch, Seq: &seq}, nil
+	return end{Epoch: look.Epoch, Seq: &seq, near: nearest(look, seq)}, nil
+}
+
+// readable tells whether a file is a whole snapshot after a change.
+func readable(path string, seq uint64) bool {
+	snap, err := atomicstore.ReadSnapshot(path)
+	return err == nil && snap.Seq == seq && len(snap.Changes) == 0
+}
+
+// nearest names the changes before and after one that have a state to compare.
+func nearest(look *atomicstore.Overview, seq uint64) string {
+	all := append(slices.Clone(look.Backups), atomicstore.Backup{Path: look.Snapshot.Path, Epoch: look.Snapshot.Epoch, Seq: look.Snapshot.Seq})
+	slices.SortStableFunc(all, func(a, b atomicstore.Backup) int { return cmp.Compare(a.Seq, b.Seq) })
+	found := func(b atomicstore.Backup) bool { return b.Epoch == look.Epoch && readable(b.Path, b.Seq) }
+	var names []string
+	for _, b := range slices.Backward(all) {
+		if b.Seq < seq && found(b) {
+			names = append(names, strconv.FormatUint(b.Seq, 10))
+			break
+		}
+	}
+	for _, b := range all {
+		if b.Seq > seq && found(b) {
+			names = append(names, strconv.FormatUint(b.Seq, 10))
+			break
+		}
+	}
+	switch len(names) {
+	case 0:
+		return ""
+	case 1:
+		return "; the nearest is at " + names[0]
+	default:
+		return "; the nearest are at " + names[0] + " and " + names[1]
+	}
 }
 
 // edited reads a file that is no backup as it was written: one that somebody

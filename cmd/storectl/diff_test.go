@@ -94,7 +94,7 @@ func TestDiffShowsWhatItCan(t *testing.T) {
 		note           string
 	}{
 		{"2", "3", 1, 1, false, ""},
-		{"1", "3", -1, 2, false, "no backup was made"},
+		{"1", "3", -1, 2, false, "no backup was made at change 1; the nearest are at 0 and 2"},
 		{"0", "1", -1, 1, false, "no backup was made"},
 		{"3", "2", 1, 1, true, ""},
 		{"3", "3", 0, 0, false, ""},
@@ -118,6 +118,10 @@ func TestDiffShowsWhatItCan(t *testing.T) {
 		if !strings.Contains(strings.Join(d.Notes, "\n"), test.note) {
 			t.Errorf("%s %s: notes %q, want %q", test.a, test.b, d.Notes, test.note)
 		}
+	}
+	flip(t, h.backup(t, 2), "one") // what cannot be read is no use
+	if out := mustRun(t, "diff", h.data, "1", "3"); !strings.Contains(out, "no backup was made at change 1; the nearest are at 0 and 3") {
+		t.Errorf("printed %s", out)
 	}
 	wantFailure(t, storectl(t, "diff", h.data, plain, "1"), 1, "neither", "storectl backups "+h.data)
 	wantFailure(t, storectl(t, "diff", h.data, "9"), 1, "there is no change 9; the last is 3")

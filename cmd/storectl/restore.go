@@ -183,7 +183,7 @@ func (s *store) adviseBefore(err error, seq uint64, look *atomicstore.Overview) 
 func undoable(look *atomicstore.Overview) string {
 	switch {
 	case look.Undoable == 0:
-		return "no backup leads to the log; name their folder with --backups"
+		return "no backup leads to it; name their folder with --backups, if the program keeps any"
 	case look.UndoableTo > look.Last || look.First > look.Last:
 		return fmt.Sprintf("those that can are %d to %d; storectl backups lists older states", look.Undoable, look.UndoableTo)
 	default:

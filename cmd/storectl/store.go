@@ -177,9 +177,9 @@ func (s *store) advise(err error) error {
 	var corrupt *atomicstore.CorruptError
 	switch {
 	case errors.Is(err, atomicstore.ErrNoBackup):
-		return fmt.Errorf("%w\nstorectl backups %s lists those that there are", err, s.dir)
+		return fmt.Errorf("%w\n%s", err, s.listing())
 	case errors.As(err, &corrupt):
-		return fmt.Errorf("%w\nstorectl verify %s reads everything; storectl backups %s lists what can be restored", err, s.dir, s.dir)
+		return fmt.Errorf("%w\nstorectl verify %s reads everything, and says what to do; %s", err, s.dir, s.listing())
 	default:
 		return forbidden(err)
 	}

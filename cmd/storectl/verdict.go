@@ -74,16 +74,20 @@ func (s *store) remedies(findings []atomicstore.Finding, present atomicstore.Sna
 					lines = append(lines, fmt.Sprintf("storectl restore %s --before %d goes back to change %d, the last before the damage", s.dir, f.Seq, p.Seq))
 				}
 			}
-			lines = append(lines, fmt.Sprintf("storectl backups %s lists what can be restored", s.dir))
-		case atomicstore.NextTakesOver:
-			if f.Path == s.snapshot() {
-				lines = append(lines, fmt.Sprintf("if nobody edited it: storectl backups %s lists what can be restored", s.dir))
-			}
+			lines = append(lines, s.listing())
 		case atomicstore.NextUnknown:
 			lines = append(lines, "run storectl as the user that the program runs as")
 		}
 	}
 	return lines
+}
+
+// listing says where to find what can be restored.
+func (s *store) listing() string {
+	if s.backups == "" {
+		return "no folder of backups was found; if the program keeps one, name it with --backups"
+	}
+	return fmt.Sprintf("storectl backups %s lists what can be restored", s.dir)
 }
 
 // short is the path of a file without the folder that everything is in.

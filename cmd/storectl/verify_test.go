@@ -61,7 +61,7 @@ var damaging = map[string]struct {
 	"an edited data.json": {
 		func(t *testing.T, h home) { flip(t, h.data+"/data.json", "one") }, func(t *testing.T, h home) string { return h.data + "/data.json" },
 		0, 3, "damaged MANIFEST ok",
-		"data.json was edited by hand, or is damaged; the next start takes it over.\n  data.json: it does not match its checksum: edited by hand, or damaged; the next start takes it over\n",
+		"data.json was edited by hand, or is damaged; the next start takes it over.\n  data.json: it does not match its checksum: edited by hand, or damaged; the next start takes it over; if nobody edited it, move it away, and the next start makes it anew of backup-2-STAMP.json and the log\n",
 	},
 	"a MANIFEST": {
 		func(t *testing.T, h home) { put(t, h.data+"/MANIFEST", "") }, func(t *testing.T, h home) string { return h.data + "/MANIFEST" },
