@@ -410,3 +410,39 @@ func TestThePlanAndTheRestoreAreOneDecision(t *testing.T) {
 		}
 	}
 }
+
+// TestNumbersGoOnAfterARestore is what docs/storectl.md says of them.
+func TestNumbersGoOnAfterARestore(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	old := mustWrite(t, s, numbered("", 4)...)
+	mustClose(t, s)
+	if err := RestoreBefore(p.data, 3, p.options()); err != nil {
+		t.Fatal(err)
+	}
+	s = p.open(t)
+	defer mustClose(t, s)
+	wantLines(t, s, numbered("", 2)...)
+	if _, at := s.State(); at.Seq != 4 {
+		t.Errorf("the store stands at %d, want 4", at.Seq)
+	}
+	if at := mustWrite(t, s, "next"); at.Seq != 5 {
+		t.Errorf("the next change is %d, want 5", at.Seq)
+	}
+	var gone *TruncatedError
+	for _, err := range s.Changes(t.Context(), Position{}) {
+		if !errors.As(err, &gone) || gone.First != 5 {
+			t.Errorf("from the zero position: got %v, want *TruncatedError of 5", err)
+		}
+		break
+	}
+	for _, err := range s.Changes(t.Context(), old) {
+		if !errors.Is(err, ErrEpoch) {
+			t.Errorf("from the old epoch: got %v, want ErrEpoch", err)
+		}
+		break
+	}
+	if _, err := PlanRestoreBefore(p.data, 4, p.options()); err != nil {
+		t.Errorf("before a change that was set aside: %v", err)
+	}
+}
