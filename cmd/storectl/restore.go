@@ -214,6 +214,8 @@ func (p *plan) print(w io.Writer, s *store) {
 	switch n := p.changes(); {
 	case p.damaged != nil:
 		rows = append(rows, []string{"set aside", fmt.Sprintf("the log, which is damaged from change %d on", p.damaged.Seq)})
+	case s.noLog:
+		rows = append(rows, []string{"set aside", "no change: there is no log"})
 	case n == 0 && p.otherEpoch():
 		rows = append(rows, []string{"set aside", "no change: there was none since that epoch began"})
 	case n == 0:

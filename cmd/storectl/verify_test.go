@@ -114,7 +114,9 @@ func TestAStoreThatWasNotClosedGoesOnWithoutItsLogWhenTold(t *testing.T) {
 	h := threeNotes(t)
 	h.removeLog(t)
 	h.crashed(t)
-	mustRun(t, "restore", h.data, "data.json", "--yes")
+	if out := mustRun(t, "restore", h.data, "data.json", "--yes"); !strings.Contains(out, "no change: there is no log") {
+		t.Errorf("printed %s", out)
+	}
 	h.wantTexts(t, "one", "two", "three")
 }
 
