@@ -43,8 +43,10 @@
 // # Looking in
 //
 // [Look], [Verify], [Records], [ReadSnapshot] and [Backups] read a directory
-// without its types, beside a running store, and change nothing. cmd/storectl
-// puts them, and the restores, on the command line.
+// without its types, beside a running store, and change nothing; of damage, Look
+// and Verify say what the next Open does about it. [PlanRestore] says what a
+// restore would do. cmd/storectl puts all of them, and the restores, on the
+// command line.
 //
 // # Not promised
 //

@@ -31,10 +31,10 @@ type Machine[S atomicstore.Cloner[S], E any] struct {
 
 	// Options is what the program gives to Open, or nil. The crashes honour it,
 	// but for what a simulated disk in a time that stands still cannot:
-	// BackupDir, MaxAge and Reserve are refused. With Import, the
-	// JSON of a state is put in the place of data.json too, and must come back
-	// as that state. Without SegmentBytes and KeepModifications segments are
-	// small and everything is kept, so that more of it is tried.
+	// BackupDir, MaxAge and Reserve are refused. With Import, the JSON of a
+	// state is put in the place of data.json too, and must come back as that
+	// state. Without SegmentBytes and KeepModifications segments are small and
+	// everything is kept, so that more of it is tried.
 	Options *atomicstore.Options
 
 	// Steps is how many steps a history has at most. Default: 30.
