@@ -522,6 +522,36 @@ func TestALateWriterIsAnOperatorToo(t *testing.T) {
 	}
 }
 
+// TestALateWriterIsFoundByTheNextCheckpoint, before what he wrote into is pruned
+// as a backup too many: watch may find no time between checkpoints.
+func TestALateWriterIsFoundByTheNextCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	inBubble(t, func(t *testing.T) {
+		d := crashfs.New()
+		o := &Options{BackupDir: "/backups", KeepBackups: 1, seam: seam{FS: d}}
+		s := mustOpen(t, dir, o)
+		mustWrite(t, s, "one")
+		checkpoint(t, s)
+		d.Lock()
+		held := d.Entries[filepath.Join(dir, snapshotName)]
+		d.Unlock()
+		mustWrite(t, s, "two")
+		checkpoint(t, s)
+		d.Lock()
+		d.Clock++
+		held.Data, held.MTime = []byte(`{"lines": ["his"]}`), d.Clock
+		d.Unlock()
+		mustWrite(t, s, "three")
+		if err := s.Checkpoint(t.Context()); !errors.Is(err, ErrReplaced) {
+			t.Errorf("got %v, want ErrReplaced", err)
+		}
+		mustClose(t, s)
+		s = mustOpen(t, dir, o)
+		wantLines(t, s, "his")
+		mustClose(t, s)
+	})
+}
+
 // TestAnOperatorRacesCheckpointsForReal lets cp and mv of the real disk run
 // into checkpoints that follow each other without a pause.
 func TestAnOperatorRacesCheckpointsForReal(t *testing.T) {

@@ -177,6 +177,14 @@ func (s *Store[S, E]) save(adopted *digest) (err error) {
 	if !c.stale(v.at.Seq) && v.at.Epoch == c.epoch {
 		return nil
 	}
+	// Checkpoints without a pause between them leave watch no time to look, and
+	// the backups that nobody has looked at would be pruned.
+	if err := s.data.lateWriting(); err != nil {
+		if errors.Is(err, ErrReplaced) {
+			s.replaced()
+		}
+		return err
+	}
 	size := int64(0)
 	defer func() {
 		c.mu.Lock()
