@@ -2,6 +2,7 @@ package docs_test
 
 import (
 	"go/ast"
+	"go/format"
 	"go/parser"
 	"go/token"
 	"os"
@@ -89,12 +90,18 @@ func main() {
 		}
 		return string(out)
 	}
+	// The live page of the README, whole as it is there.
+	if err := os.Mkdir(filepath.Join(dir, "live"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "live", "main.go"), wholeProgram(t, readme))
 	run("go", "mod", "init", "example.com/outside")
 	run("go", "mod", "edit", "-replace", module+"="+checkout)
 	run("go", "mod", "tidy")
 	if out := run("go", "run", "."); !strings.HasPrefix(out, "0 ") {
 		t.Errorf("the outside program printed %q", out)
 	}
+	run("go", "vet", "./live")
 	// Nobody pays for what only the server or the tests use.
 	linked := run("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".")
 	for _, heavy := range []string{"kong", "chromedp", "scs", "argon2id", "rapid", "goleak", "jsondiff", "progressbar", "humanize"} {
@@ -102,6 +109,20 @@ func main() {
 			t.Errorf("an importer links %s", heavy)
 		}
 	}
+}
+
+// wholeProgram returns the one block of the README that begins a package.
+func wholeProgram(t *testing.T, readme string) string {
+	t.Helper()
+	blocks := regexp.MustCompile("(?s)```go\n(package main\n.*?)```").FindAllStringSubmatch(readme, -1)
+	if len(blocks) != 1 {
+		t.Fatalf("README.md has %d whole programs, want 1", len(blocks))
+	}
+	formatted, err := format.Source([]byte(blocks[0][1]))
+	if err != nil || string(formatted) != blocks[0][1] {
+		t.Errorf("the program in README.md is not as gofmt writes it: %v", err)
+	}
+	return blocks[0][1]
 }
 
 func read(t *testing.T, path string) string {
