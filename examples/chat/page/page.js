@@ -4,7 +4,7 @@ import { Client } from "/reliablews.js";
 import { showConnection } from "./connection.js";
 import { $, element, show, showAll, showUnsent, toEnd } from "./lines.js";
 import * as outbox from "./outbox.js";
-import { everyone, here, me, names, take, takeKept, talk, talks } from "./talks.js";
+import { everyone, fileAll, here, me, names, take, talk, talks } from "./talks.js";
 
 const client = new Client("/ws", {
   // A page that is loaded anew gets the room as a snapshot. Its inbox goes on.
@@ -40,7 +40,7 @@ client.addEventListener("message", ({ detail }) => {
     presence(d);
     showTalks();
   } else {
-    const taken = take(d, d.from.user === me.user);
+    const taken = take(d);
     if (taken) arrived(taken.user, taken.line);
   }
 });
@@ -81,13 +81,14 @@ function presence(/** @type {{ user: string, name: string, here: boolean }} */ p
 /** A line that was not here before. */
 function arrived(/** @type {string} */ user, /** @type {import("./talks.js").Line} */ line) {
   const mine = line.by === me.user;
-  if (mine) outbox.drop((item) => item.id === line.id);
+  const waited = outbox.unsent.some((item) => item.id === line.id);
+  if (waited) outbox.drop((item) => item.id === line.id);
   if (user === open) {
     $("empty").textContent = "";
     show(line, me.user);
   }
   if (!mine && (user !== open || document.hidden)) talk(user).unread++;
-  if (mine) showOutbox();
+  if (waited) showOutbox();
   showTalks();
 }
 
@@ -247,7 +248,7 @@ showConnection(client);
 showTalk();
 client.send("me").then((/** @type {any} */ person) => {
   become(person);
-  takeKept();
+  fileAll();
   showTalk();
   for (const item of outbox.unsent) if (item.state !== "failed") deliver(item);
 });

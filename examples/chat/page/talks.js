@@ -29,27 +29,37 @@ export function talk(/** @type {string} */ user) {
   return t;
 }
 
-/** @type {Direct[]} */
-const direct = [];
+/** @type {Direct[]} what the page before in this tab had, and what came since */
+const direct = read();
 
-/** Takes a direct message, unless it was here before; returns whose it is. */
-export function take(/** @type {Direct} */ d, /** @type {boolean} */ mine) {
+function read() {
+  try {
+    return JSON.parse(sessionStorage.getItem(KEY) || "[]");
+  } catch {
+    return []; // storage may be forbidden
+  }
+}
+
+/** Takes a direct message, unless it was here before; returns where it belongs, if that is known. */
+export function take(/** @type {Direct} */ d) {
   if (direct.some((known) => known.id === d.id)) return null;
   direct.push(d);
   direct.splice(0, direct.length - KEPT);
   try {
     sessionStorage.setItem(KEY, JSON.stringify(direct));
   } catch {} // full, or forbidden
-  const other = mine ? d.to : d.from;
+  return me.user ? file(d) : null;
+}
+
+/** Puts direct messages where they belong, once the page knows who it is. */
+export function fileAll() {
+  direct.forEach(file);
+}
+
+function file(/** @type {Direct} */ d) {
+  const other = d.from.user === me.user ? d.to : d.from;
   if (!names.has(other.user)) names.set(other.user, other.name);
   const line = { id: d.id, by: d.from.user, name: d.from.name, text: d.text, at: d.at };
   talk(other.user).lines.push(line);
   return { user: other.user, line };
-}
-
-/** What the page before in this tab had. */
-export function takeKept() {
-  try {
-    for (const d of JSON.parse(sessionStorage.getItem(KEY) || "[]")) take(d, d.from.user === me.user);
-  } catch {} // none
 }
