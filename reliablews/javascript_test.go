@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -19,6 +20,7 @@ import (
 type jsClient struct {
 	t     *testing.T
 	lines *bufio.Scanner
+	in    io.Writer
 	close func()
 }
 
@@ -31,6 +33,7 @@ type jsEvent struct {
 	From     uint64
 	Reason   string
 	Status   Status
+	Via      Transport
 	Code     int
 }
 
@@ -38,20 +41,24 @@ func (e jsEvent) String() string {
 	switch e.Event {
 	case "state":
 		return string(e.Status)
+	case "token", "clock":
+		return e.Event
+	case "answer":
+		return strings.TrimSpace(fmt.Sprintf("answer %s %s", e.Data, e.Reason))
 	case "gap":
 		return fmt.Sprintf("gap %s %d %s %s", e.Topic, e.From, e.Position, e.Reason)
 	}
 	return fmt.Sprintf("%s %s %s %s", e.Event, e.Topic, e.Position, e.Data)
 }
 
-func startJS(t *testing.T, url string, topics map[string]*Position) *jsClient {
+func startJS(t *testing.T, url string, topics map[string]*Position, flags ...string) *jsClient {
 	t.Helper()
 	node := needNode(t)
 	from, err := json.Marshal(topics)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), node, "js/testing/subscribe.mjs", url, string(from))
+	cmd := exec.CommandContext(t.Context(), node, append([]string{"js/testing/subscribe.mjs", url, string(from)}, flags...)...)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -64,7 +71,7 @@ func startJS(t *testing.T, url string, topics map[string]*Position) *jsClient {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	c := &jsClient{t: t, lines: bufio.NewScanner(out)}
+	c := &jsClient{t: t, lines: bufio.NewScanner(out), in: in}
 	// It ends by itself once it is closed, if it has left no timer and no
 	// connection behind.
 	c.close = sync.OnceFunc(func() {
@@ -80,6 +87,14 @@ func startJS(t *testing.T, url string, topics map[string]*Position) *jsClient {
 	})
 	t.Cleanup(c.close)
 	return c
+}
+
+// tell tells it what to do, as js/testing/subscribe.mjs says.
+func (c *jsClient) tell(format string, args ...any) {
+	c.t.Helper()
+	if _, err := fmt.Fprintf(c.in, format+"\n", args...); err != nil {
+		c.t.Fatal(err)
+	}
 }
 
 // next returns the next event that is not a state.
