@@ -1,0 +1,152 @@
+package browsertest
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/contestkit/contestkit/reliablews"
+	"github.com/contestkit/contestkit/reliablews/internal/middlebox"
+)
+
+// page is what the tests look at: it writes down each message, and each thing
+// that happens, in the order in which it does.
+const pageHTML = `<!doctype html>
+<title>page</title>
+<body>
+<script type="module">
+  import { Client } from "/reliablews.js";
+  window.heard = [];
+  window.log = [];
+  window.client = new Client("/ws", {
+    topics: { feed: "stored", "@": "stored" },
+    storage: sessionStorage,
+  });
+  for (const type of ["message", "gap", "snapshot", "state"]) {
+    client.addEventListener(type, ({ detail: d }) => {
+      if (type === "message") heard.push(d.data);
+      log.push(type + " " + (d.status ?? JSON.stringify(d.data ?? d)) + (d.reason ? " " + d.reason : ""));
+    });
+  }
+  for (const type of ["freeze", "resume", "visibilitychange"]) {
+    document.addEventListener(type, () => log.push(type + " " + document.visibilityState), true);
+  }
+  for (const type of ["pageshow", "pagehide", "online", "offline"]) {
+    addEventListener(type, (e) => log.push(type + (e.persisted ? " persisted" : "")), true);
+  }
+  client.start();
+</script>`
+
+// site is a hub with its page, behind a proxy.
+type site struct {
+	t     *testing.T
+	hub   *reliablews.Hub
+	feed  *reliablews.Topic
+	proxy *middlebox.Proxy
+	front *httptest.Server // of the proxy
+	url   string
+	last  uint64
+}
+
+// newSite starts one. A connection that is silent for the timeout is dead, and a
+// client that lost one waits for backoff at most.
+func newSite(t *testing.T, timeout, backoff time.Duration) *site {
+	t.Helper()
+	s := &site{t: t}
+	s.hub = reliablews.NewHub(&reliablews.HubOptions{
+		HeartbeatInterval: timeout / 3,
+		HeartbeatTimeout:  timeout,
+		BackoffStart:      backoff,
+		BackoffMax:        backoff,
+	})
+	var err error
+	if s.feed, err = s.hub.Topic("feed", reliablews.Position{Epoch: "e1"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	s.hub.Handle("session", func(_ context.Context, r *reliablews.Request) (any, error) { return r.Session, nil })
+	mux := http.NewServeMux()
+	mux.Handle("/ws", s.hub)
+	mux.Handle("/reliablews.js", reliablews.ScriptHandler())
+	mux.HandleFunc("/page", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, pageHTML)
+	})
+	mux.HandleFunc("/elsewhere", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		fmt.Fprint(w, "<!doctype html><title>elsewhere</title><body>elsewhere")
+	})
+	origin := httptest.NewServer(mux)
+	if s.proxy, err = middlebox.New(origin.URL); err != nil {
+		t.Fatal(err)
+	}
+	s.front = httptest.NewServer(s.proxy)
+	s.url = s.front.URL
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		s.hub.Shutdown(ctx)
+		s.proxy.CutWebSockets()
+		s.front.CloseClientConnections()
+		s.front.Close()
+		origin.Close()
+	})
+	return s
+}
+
+// publish publishes the next numbers, from 1 on.
+func (s *site) publish(n int) {
+	s.t.Helper()
+	for range n {
+		s.last++
+		if err := s.feed.Publish(s.last, s.last); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
+const live = `window.client?.state.status === "live"`
+
+// followed opens the page in a tab, and returns once it is live.
+func (s *site) followed(tb *tab) {
+	s.t.Helper()
+	tb.open(s.url + "/page")
+	tb.until("that it is live", live)
+}
+
+// all waits until the page has each number from one on, once and in order.
+func (s *site) all(tb *tab, from uint64) {
+	s.t.Helper()
+	tb.until(fmt.Sprintf("number %d", s.last), fmt.Sprintf(`window.heard.includes(%d)`, s.last))
+	tb.want(fmt.Sprintf(`heard.length === %d && heard.every((n, i) => n === i + %d)`, s.last-from+1, from))
+}
+
+// want wants a JavaScript expression to be true now.
+func (tb *tab) want(expression string) {
+	tb.t.Helper()
+	if tb.text("String(!!("+expression+"))") != "true" {
+		tb.t.Errorf("it is not true that %s; the page has seen %s", expression, tb.text(`JSON.stringify(window.log)`))
+	}
+}
+
+// connections waits until the hub has that many.
+func (s *site) connections(n int) {
+	s.t.Helper()
+	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(time.Millisecond) {
+		if s.hub.Stats().Connections == n {
+			return
+		}
+	}
+	s.t.Fatalf("the hub has %d connections, want %d", s.hub.Stats().Connections, n)
+}
+
+// session asks the hub which session the page has.
+func (s *site) session(tb *tab) string {
+	s.t.Helper()
+	tb.do("ask", chromedp.Evaluate[chromedp.Void](`window.session = undefined; client.send("session").then((s) => (window.session = s)); 0`))
+	tb.until("the answer", "window.session")
+	return tb.text("window.session")
+}
