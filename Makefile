@@ -30,6 +30,7 @@ vet: ## gofmt, go vet, staticcheck
 test-go: ## Go tests under the race detector, browser tests included
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
 	cd atomicstore/peerbench && $(GO) test ./...
+	$(GO) test -run '^TestFiveThousandConnections$$' ./reliablews
 
 test-js: ## tests of the JavaScript client and of the pages' modules
 	node --test reliablews/js/*.test.mjs cmd/contestd/web/jstest/*.test.mjs

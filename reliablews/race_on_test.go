@@ -1,0 +1,5 @@
+//go:build race
+
+package reliablews
+
+const underRace = true // the race detector is at work
