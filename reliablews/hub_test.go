@@ -248,6 +248,26 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
+// The deadline of writes moves along with each of them, however short it is.
+func TestAShortTimeoutKeepsALivelyConnection(t *testing.T) {
+	o := &HubOptions{HeartbeatInterval: 100 * time.Millisecond, HeartbeatTimeout: 300 * time.Millisecond}
+	inBubble(t, o, func(t *testing.T, n *network, h *Hub) {
+		topic := mustTopic(t, h, "feed", Position{"e1", 0}, nil)
+		l := newListener()
+		c := NewClient("ws://memory/", l.options(n, map[string]Position{"feed": {"e1", 0}}))
+		stop := runClient(c)
+		defer stop()
+		for i := range uint64(50) {
+			advance(70 * time.Millisecond)
+			mustPublish(t, topic, i+1)
+		}
+		synctest.Wait()
+		if s := c.Stats(); s.Connections != 1 || s.Received != 50 {
+			t.Errorf("%d messages over %d connections, want 50 over one", s.Received, s.Connections)
+		}
+	})
+}
+
 func TestAHeartbeatDoesNotRunAheadOfWhatWasSent(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
 		topic := mustTopic(t, h, "feed", Position{"e1", 0}, nil)

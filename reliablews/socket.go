@@ -193,8 +193,8 @@ func (l *line) ready() error {
 		return net.ErrClosed
 	}
 	// Moving the deadline costs more than it is worth for each write: it is
-	// right to a second.
-	if now := time.Now(); l.until.Sub(now) < l.timeout-time.Second {
+	// right to a second, or to an eighth of a short timeout.
+	if now := time.Now(); l.until.Sub(now) < l.timeout-min(time.Second, l.timeout/8) {
 		l.until = now.Add(l.timeout)
 		return l.Conn.SetWriteDeadline(l.until)
 	}
