@@ -31,6 +31,7 @@ test-go: ## Go tests under the race detector, browser tests included
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
 	cd atomicstore/peerbench && $(GO) test ./...
 	$(GO) test -run '^TestFiveThousandConnections$$' ./reliablews
+	cd reliablews/internal/toxitest && CGO_ENABLED=1 $(GO) test -race .
 
 test-js: ## tests of the JavaScript client and of the pages' modules
 	node --test reliablews/js/*.test.mjs cmd/contestd/web/jstest/*.test.mjs
