@@ -29,7 +29,9 @@ var floors = map[string][]string{
 	},
 	"uploads": {
 		"github.com/bep/imagemeta", // EXIF orientation
+		"github.com/cenkalti/backoff/v4",
 		"github.com/google/renameio/v2",
+		"github.com/sony/gobreaker/v2",
 		"golang.org/x/image", // WebP, scaling
 		"golang.org/x/text",  // of imagemeta: text in metadata
 	},

@@ -30,6 +30,7 @@ func (d *Dir) Accept(ctx context.Context, r io.Reader) (Photo, error) {
 	switch {
 	case err == nil:
 		d.counts.accepted.Add(1)
+		d.tell(photo.ID, false)
 		return photo, nil
 	case isRefusal(err):
 		d.counts.refused.Add(1)

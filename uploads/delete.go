@@ -42,6 +42,7 @@ func (d *Dir) deleteIf(id PhotoID, wanted func(fs.FileInfo) bool) error {
 		err = d.bury(id)
 	}
 	if err == nil {
+		d.tell(id, true) // also when erase fails: what OpenDir finishes here is gone there
 		err = d.erase(id)
 	}
 	if err != nil {

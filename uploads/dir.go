@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/google/renameio/v2"
 )
@@ -25,6 +26,7 @@ type Dir struct {
 	root    *os.Root // nothing outside is touched, whatever is linked in
 	self    *os.File // the folder itself, for fsync and statfs
 	graves  *os.File // deleted/, for fsync
+	marks   *os.File // mirrored/, for fsync
 	budget  budget
 	scaling scaling
 	counts  counts
@@ -33,11 +35,16 @@ type Dir struct {
 	closed bool         // guarded by open
 
 	names sync.Mutex // guards which photos and tombstones exist; taken inside open
+
+	// changed is told of every photo that was accepted or deleted, when there is a
+	// Syncer. It returns at once.
+	changed atomic.Pointer[func(id PhotoID, deleted bool)]
 }
 
 // Names in the folder.
 const (
 	graveDir   = "deleted"
+	markDir    = "mirrored"
 	tempPrefix = "." // renameio's as well
 	filePerm   = 0o600
 	dirPerm    = 0o700
@@ -63,7 +70,7 @@ func OpenDir(path string, options *Options) (_ *Dir, err error) {
 	if d.root, err = os.OpenRoot(path); err != nil {
 		return nil, err
 	}
-	for _, name := range append([]string{graveDir}, widthDirs()...) {
+	for _, name := range append([]string{graveDir, markDir}, widthDirs()...) {
 		if err := d.root.Mkdir(name, dirPerm); err != nil && !errors.Is(err, fs.ErrExist) {
 			return nil, err
 		}
@@ -74,9 +81,12 @@ func OpenDir(path string, options *Options) (_ *Dir, err error) {
 	if d.graves, err = d.root.Open(graveDir); err != nil {
 		return nil, err
 	}
-	// A killed process may have renamed a photo, or made a tombstone, and not
-	// synced the folder.
-	for _, dir := range []*os.File{d.graves, d.self} {
+	if d.marks, err = d.root.Open(markDir); err != nil {
+		return nil, err
+	}
+	// A killed process may have renamed a photo, or made a tombstone or a mark,
+	// and not synced the folder.
+	for _, dir := range []*os.File{d.graves, d.marks, d.self} {
 		if err := dir.Sync(); err != nil {
 			return nil, err
 		}
@@ -135,6 +145,19 @@ func (d *Dir) tidy() error {
 		if err != nil {
 			return err
 		}
+	}
+	names, err = d.list(markDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if PhotoID(name).valid() {
+			continue
+		}
+		if err := d.root.Remove(filepath.Join(markDir, name)); err != nil {
+			return err
+		}
+		removed++
 	}
 	for _, dir := range widthDirs() {
 		names, err := d.list(dir)
@@ -236,6 +259,13 @@ func (d *Dir) Walk() iter.Seq2[PhotoID, error] {
 	}
 }
 
+// tell tells the Syncer, if there is one.
+func (d *Dir) tell(id PhotoID, deleted bool) {
+	if f := d.changed.Load(); f != nil {
+		(*f)(id, deleted)
+	}
+}
+
 // Close waits for files that are being put in place or removed, and closes the
 // folder. Accepts that are not that far fail with ErrClosed, as does everything
 // after; files that are open may be read on.
@@ -264,7 +294,7 @@ func (d *Dir) leave() { d.open.RUnlock() }
 
 func (d *Dir) closeFiles() error {
 	var errs []error
-	for _, f := range []*os.File{d.graves, d.self} {
+	for _, f := range []*os.File{d.graves, d.marks, d.self} {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}

@@ -20,6 +20,9 @@
 //     id, so that browsers keep it for ever.
 //   - Photos are refused before the disk is full ([ErrDiskFull]), and taken
 //     again by themselves when there is room.
+//   - With a [Syncer], every photo comes to a [Remote] in the cloud some time and
+//     every deletion too, over outages of days and restarts at any moment, and
+//     nothing here ever waits for it.
 //
 // # Not promised
 //
@@ -30,6 +33,9 @@
 //   - Where a side is odd, turning a photo may move its colours, not its
 //     brightness, by one pixel.
 //   - What a browser or a cache already has stays there after [Dir.Delete].
+//   - A remote that carries out a call more than ten minutes after it gave no
+//     answer may be left with a photo that was deleted, or without one that came
+//     back.
 //   - One process at a time, on a local file system (Unix).
 //
 // # On disk
@@ -37,6 +43,8 @@
 //	<id>.jpg          a photo; sha256sum prints its name
 //	w400/<id>.jpg     made when first asked for, and remade when missing;
 //	w800/  w1600/     the same, wider
-//	deleted/<id>      a photo that was deleted on purpose, and when
+//	deleted/<id>      a photo that was deleted on purpose, and when; for ever,
+//	                  unless a Syncer has it confirmed
+//	mirrored/<id>     what a Syncer knows of a photo at the remote
 //	.*                being written; OpenDir removes what a crash left
 package uploads

@@ -3,6 +3,7 @@ package uploads
 import (
 	"bytes"
 	"context"
+	"time"
 )
 
 // OnStep calls f before each step on the disk; an error of f fails the step.
@@ -12,6 +13,9 @@ func (o *Options) OnStep(f func(name string) error) { o.step = f }
 func (o *Options) WithFree(f func() int64) {
 	o.free = func() (int64, error) { return f(), nil }
 }
+
+// WithSettle sets when a call that failed cannot be carried out any more.
+func (o *SyncOptions) WithSettle(d time.Duration) { o.settle = d }
 
 // Cost returns what decoding is expected to hold.
 func Cost(photo []byte) (int64, error) {

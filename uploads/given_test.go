@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/contestkit/contestkit/uploads"
 )
@@ -163,6 +164,21 @@ func removeWidths(t testing.TB, dir string, id uploads.PhotoID) {
 		name := filepath.Join(dir, fmt.Sprint("w", w), string(id)+".jpg")
 		if err := os.Remove(name); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
+		}
+	}
+}
+
+// until waits for something outside of the program.
+func until(t testing.TB, done func() bool) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	end := time.After(30 * time.Second)
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatal("it does not happen")
 		}
 	}
 }

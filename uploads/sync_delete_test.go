@@ -1,0 +1,199 @@
+package uploads_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/contestkit/contestkit/uploads"
+)
+
+func remove(t *testing.T, d *uploads.Dir, id uploads.PhotoID) {
+	t.Helper()
+	if err := d.Delete(id); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestADeletionReachesTheRemote(t *testing.T) {
+	bubble(t, func(t *testing.T, d *uploads.Dir) {
+		c := newCloud()
+		s := uploads.NewSyncer(d, c, nil)
+		stop := run(t, s)
+		p := accept(t, d, small(1))
+		after(time.Hour)
+		remove(t, d, p.ID)
+		after(time.Second)
+		if _, err := d.Place(p.ID); len(c.has()) != 0 || !errors.Is(err, uploads.ErrUnknownPhoto) {
+			t.Errorf("it is there: %v, %v", c.has(), err)
+		}
+		if got := s.Stats(); got.Deleted != 1 || got.Pending != 0 {
+			t.Errorf("got %+v, want one deleted", got)
+		}
+		stop()
+		run(t, uploads.NewSyncer(d, c, nil))
+		after(2 * time.Hour)
+		if n := c.deletes[p.ID]; n != 1 {
+			t.Errorf("it was deleted %d times", n)
+		}
+		accept(t, d, small(1)) // somebody sends it again
+		after(time.Second)
+		if got := c.has(); !slices.Equal(got, []uploads.PhotoID{p.ID}) {
+			t.Errorf("sent again, %v is there", got)
+		}
+	})
+}
+
+func TestADeletionThatIsNotConfirmedIsKeptOverRestarts(t *testing.T) {
+	bubble(t, func(t *testing.T, d *uploads.Dir) {
+		c := newCloud()
+		stop := run(t, uploads.NewSyncer(d, c, nil))
+		p := accept(t, d, small(1))
+		after(time.Second)
+		c.fails(&uploads.RemoteError{Status: 500})
+		remove(t, d, p.ID)
+		for range 3 {
+			after(2 * time.Hour)
+			stop()
+			s := uploads.NewSyncer(d, c, nil)
+			stop = run(t, s)
+			after(time.Second)
+			if got := s.Stats(); got.Deletions != 1 || got.Pending != 1 {
+				t.Errorf("got %+v, want the deletion pending", got)
+			}
+			if got := get(d, "/"+string(p.ID)).StatusCode; got != 410 {
+				t.Errorf("got status %d, want 410", got)
+			}
+		}
+		c.says(nil)
+		after(time.Hour)
+		if len(c.has()) != 0 {
+			t.Error("the photo is still there")
+		}
+	})
+}
+
+// TestOldGravesAreSweptAtLast sets the time that the file system keeps.
+func TestOldGravesAreSweptAtLast(t *testing.T) {
+	d, path := given(t, nil)
+	c := newCloud()
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	old := accept(t, d, small(1)).ID
+	young := accept(t, d, small(2)).ID
+	remove(t, d, old)
+	remove(t, d, young)
+	unconfirmed := accept(t, d, small(3)).ID
+	remove(t, d, unconfirmed)
+	c.fails(&uploads.RemoteError{Status: 500})
+	mark := func(id uploads.PhotoID) string { return filepath.Join(path, "mirrored", string(id)) }
+	grave := func(id uploads.PhotoID) string { return filepath.Join(path, "deleted", string(id)) }
+	for _, id := range []uploads.PhotoID{old, young} {
+		if err := os.WriteFile(mark(id), []byte(`{"remote":"cloud","deleted":true}`), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at := time.Now().Add(-31 * 24 * time.Hour)
+	for _, id := range []uploads.PhotoID{old, unconfirmed} {
+		if err := os.Chtimes(grave(id), at, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := uploads.NewSyncer(d, c, nil)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	until(t, func() bool {
+		_, err := os.Stat(mark(old))
+		return errors.Is(err, os.ErrNotExist) && len(c.log()) > 0
+	})
+	if got := s.Stats(); got.Deletions != 1 || got.Oldest < 31*24*time.Hour {
+		t.Errorf("got %+v, want the old deletion pending", got)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]bool{grave(old): false, mark(old): false, grave(young): true, mark(young): true, grave(unconfirmed): true} {
+		if _, err := os.Stat(name); (err == nil) != want {
+			t.Errorf("%s: got %v, want it there: %v", name, err, want)
+		}
+	}
+}
+
+func TestADeletionDuringAnUploadEndsIt(t *testing.T) {
+	bubble(t, func(t *testing.T, d *uploads.Dir) {
+		c, m := newCloud(), &moves{}
+		var p uploads.Photo
+		late := make(chan struct{})
+		c.says(func(ctx context.Context, x call) error {
+			if x.verb == "delete" {
+				return nil
+			}
+			<-ctx.Done()
+			// The remote has all of it and carries it out, after the deletion.
+			time.AfterFunc(time.Minute, func() {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				c.photos[x.id] = true
+				close(late)
+			})
+			return ctx.Err()
+		})
+		s := uploads.NewSyncer(d, c, &uploads.SyncOptions{OnMoved: m.on})
+		run(t, s)
+		p = accept(t, d, small(1))
+		after(time.Second)
+		start := time.Now()
+		remove(t, d, p.ID)
+		after(time.Second)
+		if got := c.log(); len(got) != 2 || got[1].verb != "delete" || got[1].at.Sub(start) != 0 {
+			t.Errorf("got %v, want the deletion at once", got)
+		}
+		<-late
+		if len(c.has()) != 1 || s.Stats().Deletions != 1 {
+			t.Fatal("the test is not about what it says")
+		}
+		after(time.Hour)
+		if got := s.Stats(); len(c.has()) != 0 || got.Pending != 0 || got.Failures != 0 || m.of(p.ID) != 0 {
+			t.Errorf("it is there: %v; %+v; %d reports", c.has(), got, m.of(p.ID))
+		}
+	})
+}
+
+func TestAPhotoThatIsBackIsNotPutBeforeItsDeletionIsOver(t *testing.T) {
+	bubble(t, func(t *testing.T, d *uploads.Dir) {
+		c := newCloud()
+		stop := run(t, uploads.NewSyncer(d, c, nil))
+		p := accept(t, d, small(1))
+		after(time.Second)
+		c.says(func(ctx context.Context, x call) error {
+			if x.verb == "put" {
+				return nil
+			}
+			time.AfterFunc(4*time.Minute, func() { // long after the connection was cut
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				delete(c.photos, x.id)
+			})
+			<-ctx.Done()
+			return ctx.Err()
+		})
+		remove(t, d, p.ID)
+		after(time.Second)
+		accept(t, d, small(1))
+		stop() // also over a restart
+		run(t, uploads.NewSyncer(d, c, nil))
+		after(time.Second)
+		if _, err := d.Place(p.ID); err == nil {
+			t.Error("what is being deleted counts as mirrored")
+		}
+		after(time.Hour)
+		if len(c.has()) != 1 {
+			t.Error("the photo is not there")
+		}
+	})
+}
