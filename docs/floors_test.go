@@ -35,6 +35,19 @@ var floors = map[string][]string{
 		"golang.org/x/image", // WebP, scaling
 		"golang.org/x/text",  // of imagemeta: text in metadata
 	},
+	"uploads/cloudinarystore": {
+		"github.com/bep/imagemeta", // what uploads links, and the SDK
+		"github.com/cenkalti/backoff/v4",
+		"github.com/cloudinary/cloudinary-go/v2",
+		"github.com/creasty/defaults", // of the SDK
+		"github.com/google/renameio/v2",
+		"github.com/google/uuid",    // of the SDK
+		"github.com/gorilla/schema", // of the SDK
+		"github.com/sony/gobreaker/v2",
+		"golang.org/x/image",
+		"golang.org/x/text",
+	},
+	"uploads/cloudinarytest": nil,
 }
 
 func TestPackagesLinkOnlyTheModulesOfTheirList(t *testing.T) {

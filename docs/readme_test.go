@@ -104,7 +104,7 @@ func main() {
 	run("go", "vet", "./live")
 	// Nobody pays for what only the server or the tests use.
 	linked := run("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", ".")
-	for _, heavy := range []string{"kong", "chromedp", "scs", "argon2id", "rapid", "goleak", "jsondiff", "progressbar", "humanize"} {
+	for _, heavy := range []string{"kong", "chromedp", "scs", "argon2id", "rapid", "goleak", "jsondiff", "progressbar", "humanize", "cloudinary"} {
 		if strings.Contains(linked, heavy) {
 			t.Errorf("an importer links %s", heavy)
 		}

@@ -21,8 +21,8 @@ type Remote interface {
 	Name() string
 
 	// Put stores a photo under its id and returns where browsers find it. Putting
-	// the same photo again changes nothing. The Syncer closes the file, which may
-	// be before what Put started has read it to its end.
+	// the same photo again changes nothing. The file is not to be used after Put has
+	// returned.
 	Put(ctx context.Context, id PhotoID, photo *os.File) (url string, err error)
 
 	// Delete removes a photo, and copies made from it. A photo that is not there
