@@ -505,3 +505,27 @@ func TestTheOutageStory(t *testing.T) {
 		stop()
 	})
 }
+
+// TestTheEndOfAnOutageEndsTheWaits: after a day they are minutes long.
+func TestTheEndOfAnOutageEndsTheWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, d *uploads.Dir) {
+		c := newCloud()
+		c.fails(&uploads.RemoteError{Status: 500})
+		run(t, uploads.NewSyncer(d, c, nil))
+		for i := range 10 {
+			accept(t, d, small(i))
+		}
+		after(24 * time.Hour)
+		c.says(nil)
+		for range 600 {
+			if len(c.has()) > 0 {
+				break
+			}
+			after(time.Second)
+		}
+		after(time.Second)
+		if got := len(c.has()); got != 10 {
+			t.Errorf("%d are there a second after the first one, want all", got)
+		}
+	})
+}
