@@ -196,8 +196,12 @@ func (c *Client) accept(l *link, f serverFrame) Event {
 	case "snap":
 		return Snapshot{f.S, Position{f.E, f.O}, f.D}
 	case "gap":
-		if at == (Position{f.E, f.O}) && f.P < f.O {
-			return nil // told, on an earlier connection
+		if at.Epoch == f.E && f.P <= f.O {
+			// The hello may have brought less than the application has by now.
+			if at.Offset >= f.O {
+				return nil
+			}
+			f.P = max(f.P, at.Offset)
 		}
 		return Gap{f.S, f.P, Position{f.E, f.O}, f.Reason}
 	}

@@ -25,3 +25,31 @@ func TestOneWhoIsAheadGetsNothingAgain(t *testing.T) {
 		stop()
 	})
 }
+
+// A hello may bring less than the application has by the time it is answered:
+// the inbox's position acknowledges, and a WebSocket is tried beside a stream.
+// What a gap names that the application has is no gap.
+func TestAGapIsToldOnceAndNoFurtherThanItGoes(t *testing.T) {
+	at := Position{"e1", 5}
+	for _, test := range []struct {
+		name string
+		at   Position
+		gap  serverFrame
+		want Event
+	}{
+		{"behind", at, serverFrame{P: 5, O: 8}, Gap{"feed", 5, Position{"e1", 8}, "slow"}},
+		{"has some of it", at, serverFrame{P: 2, O: 8}, Gap{"feed", 5, Position{"e1", 8}, "slow"}},
+		{"has all of it", at, serverFrame{P: 2, O: 5}, nil},
+		{"has more", at, serverFrame{P: 2, O: 4}, nil},
+		{"of a new epoch, told", Position{"e1", 0}, serverFrame{P: 0, O: 0}, nil},
+		{"of a new epoch", Position{"e0", 7}, serverFrame{P: 0, O: 3}, Gap{"feed", 0, Position{"e1", 3}, "slow"}},
+		{"the server has lost some", at, serverFrame{P: 5, O: 3}, Gap{"feed", 5, Position{"e1", 3}, "slow"}},
+	} {
+		c := NewClient("ws://memory/", nil)
+		c.handed = map[string]Position{"feed": test.at}
+		test.gap.T, test.gap.S, test.gap.E, test.gap.Reason = "gap", "feed", "e1", "slow"
+		if got := c.accept(nil, test.gap); got != test.want {
+			t.Errorf("%s: got %+v, want %+v", test.name, got, test.want)
+		}
+	}
+}
