@@ -70,7 +70,6 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 		c.request = r.Clone(r.Context())
 	}
 	c.begin()
-	defer c.end()
 	if !out.poll {
 		c.silence = time.AfterFunc(h.opts.HeartbeatTimeout, c.silent)
 	}
@@ -96,25 +95,55 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 		}
 		break
 	}
+	out.abort()
+	c.end()
 	out.answer()
 }
 
-// takePost handles a client's frames.
+// busy lets Shutdown wait for something, unless the hub closes. What it counts
+// in is followed by running.Done.
+func (h *Hub) busy() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closing {
+		h.running.Add(1)
+	}
+	return !h.closing
+}
+
+// takePost handles a client's frames and answers with what answers them.
 func (h *Hub) takePost(w http.ResponseWriter, r *http.Request, f *clientFrame, user string, later bool) {
+	if !h.busy() {
+		http.Error(w, "No more messages are taken now.", http.StatusServiceUnavailable)
+		return
+	}
+	answers, status, text := h.handleAll(r, f, user, later)
+	if status != http.StatusOK {
+		http.Error(w, text, status)
+		return
+	}
+	// The client may have gone without a word.
+	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(h.opts.HeartbeatTimeout))
+	w.Header().Set("Content-Type", "application/json")
+	json.NewEncoder(w).Encode(answers) // the client asks again when it does not arrive
+}
+
+// handleAll handles the frames of a post, behind busy. Without status 200, text
+// says why.
+func (h *Hub) handleAll(r *http.Request, f *clientFrame, user string, later bool) (answers []json.RawMessage, status int, text string) {
+	defer h.running.Done() // not later: Shutdown waits for handlers, not for the network
 	s, c := h.sessions.find(f.Session, f.Token)
 	if s == nil || !later && s.user != user {
-		http.Error(w, "There is no such session.", http.StatusGone)
-		return
+		return nil, http.StatusGone, "There is no such session."
 	}
 	if c != nil && c.silence != nil {
 		c.silence.Reset(h.opts.HeartbeatTimeout)
 	}
-	answers := []json.RawMessage{}
+	answers = []json.RawMessage{}
 	for _, raw := range f.Frames {
 		each, err := decodeClientFrame(raw)
 		if err != nil || each.T == "hello" || each.T == "post" || int64(len(raw)) > h.opts.MaxFrameBytes {
-			http.Error(w, "That is not a frame of "+Subprotocol+" for a post.", http.StatusBadRequest)
-			return
+			return nil, http.StatusBadRequest, "That is not a frame of " + Subprotocol + " for a post."
 		}
 		if wait := s.pace.take(time.Now(), h.opts.MaxFrameRate, h.opts.MaxFrameBurst); wait > 0 {
 			h.counts.throttled.Add(1)
@@ -122,21 +151,22 @@ func (h *Hub) takePost(w http.ResponseWriter, r *http.Request, f *clientFrame, u
 			select {
 			case <-timer.C:
 			case <-r.Context().Done():
-				timer.Stop()
-				return
+			case <-h.ctx.Done():
 			}
+			timer.Stop()
+		}
+		if r.Context().Err() != nil || h.ctx.Err() != nil {
+			return nil, http.StatusServiceUnavailable, "The rest was not taken."
 		}
 		answer, ok := h.handle(s, &each)
 		if !ok {
-			http.Error(w, "That message is older than the session remembers.", http.StatusBadRequest)
-			return
+			return nil, http.StatusBadRequest, "That message is older than the session remembers."
 		}
 		if answer != nil {
 			answers = append(answers, payload(answer))
 		}
 	}
-	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(answers) // the client asks again when it does not arrive
+	return answers, http.StatusOK, ""
 }
 
 // exchange carries frames in the answer to a request: as events while they
@@ -237,7 +267,8 @@ func (e *exchange) end(code int, reason string) {
 	e.write([][]byte{appendFrame(nil, finalText, b)}) // the client sees the end in any case
 }
 
-// abort ends a stream that somebody may be writing to.
+// abort ends a stream that somebody may be writing to, and takes nothing more
+// for the answer to a poll.
 func (e *exchange) abort() {
 	if !e.poll {
 		e.control.SetWriteDeadline(time.Now())
@@ -247,14 +278,15 @@ func (e *exchange) abort() {
 	e.ended = true
 }
 
-// answer ends a stream, and answers a poll. The network connection may be used
-// for other requests then, without the deadlines of this one.
+// answer answers a poll, behind abort; for a stream it only lets net/http write
+// the end. The client may have gone without a word, and net/http forgets the
+// deadline once all is written: the network connection may be used again.
 func (e *exchange) answer() {
-	e.abort()
-	e.control.SetWriteDeadline(time.Time{})
 	if !e.poll {
+		e.control.SetWriteDeadline(time.Now().Add(lingering))
 		return
 	}
+	e.control.SetWriteDeadline(time.Now().Add(e.timeout))
 	e.w.Header().Set("Content-Type", "application/json")
 	e.w.Write([]byte("[" + e.list.String() + "]\n"))
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -315,5 +316,81 @@ func TestShutdownEndsStreamsAndPolls(t *testing.T) {
 			t.Error(err)
 		}
 		p.http.CloseIdleConnections()
+	})
+}
+
+// What a post asks for is over when Shutdown returns, and nothing begins after.
+func TestShutdownWaitsForWhatPostsAskFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, h := new(network), NewHub(nil)
+		stop := n.serve(h)
+		defer stop()
+		var handled []string
+		h.Handle("do", func(_ context.Context, r *Request) (any, error) {
+			advance(3 * time.Second)
+			handled = append(handled, r.ID)
+			return nil, nil
+		})
+		p := n.poster(t)
+		w := p.list(`{"t":"hello","via":"poll"}`)[0]
+		post := fmt.Sprintf(`{"t":"post","session":%q,"token":%q,"frames":[{"t":"send","c":"k","n":1,"m":"do"}]}`, w.Session, w.Token)
+		go p.list(post)
+		synctest.Wait()
+		began := time.Now()
+		if err := h.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(began); took != 3*time.Second || len(handled) != 1 {
+			t.Errorf("Shutdown returned after %s with %q handled", took, handled)
+		}
+		resp := p.post(t.Context(), strings.Replace(post, `"n":1`, `"n":2`, 1))
+		resp.Body.Close()
+		if advance(time.Minute); resp.StatusCode != http.StatusServiceUnavailable || len(handled) != 1 {
+			t.Errorf("afterwards: %s, %q handled", resp.Status, handled)
+		}
+		p.http.CloseIdleConnections()
+	})
+}
+
+// A client that asks and never reads holds up neither Shutdown nor, for longer
+// than the heartbeat's timeout, a goroutine.
+func TestAnswersThatNobodyReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, h := new(network), NewHub(nil)
+		stop := n.serve(h)
+		h.Handle("do", func(context.Context, *Request) (any, error) { return strings.Repeat("x", 100<<10), nil })
+		topic := mustTopic(t, h, "feed", Position{"e1", 0}, nil)
+		if err := topic.Publish(1, strings.Repeat("x", 100<<10)); err != nil {
+			t.Fatal(err)
+		}
+		p := n.poster(t)
+		w := p.list(`{"t":"hello","via":"poll"}`)[0]
+		credentials := fmt.Sprintf(`"session":%q,"token":%q`, w.Session, w.Token)
+		var lines []net.Conn
+		for _, body := range []string{
+			`{"t":"hello","via":"poll",` + credentials + `,"topics":{"feed":{"epoch":"e1","offset":0}}}`,
+			`{"t":"post",` + credentials + `,"frames":[{"t":"send","c":"k","n":1,"m":"do"}]}`,
+		} {
+			line, err := n.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(line, "POST / HTTP/1.1\r\nHost: memory\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+			lines = append(lines, line)
+		}
+		synctest.Wait()
+		began := time.Now()
+		if err := h.Shutdown(t.Context()); err != nil || time.Since(began) != 0 {
+			t.Errorf("Shutdown took %s: %v", time.Since(began), err)
+		}
+		advance(46 * time.Second)
+		for _, line := range lines {
+			line.SetReadDeadline(time.Now().Add(time.Second))
+			if b, err := io.ReadAll(line); err != nil || len(b) > 0 {
+				t.Errorf("after 45 s there are %d bytes, %v", len(b), err)
+			}
+		}
+		p.http.CloseIdleConnections()
+		stop()
 	})
 }
