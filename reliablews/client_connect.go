@@ -74,9 +74,9 @@ func (c *Client) connect(ctx context.Context) error {
 // newWaits makes the waits between attempts grow as the server wants it.
 func newWaits(b backoffState) *backoff.ExponentialBackOff {
 	return backoff.NewExponentialBackOff(
-		backoff.WithInitialInterval(time.Duration(b.Start)*time.Millisecond),
+		backoff.WithInitialInterval(milliseconds(b.Start)),
 		backoff.WithMultiplier(b.Factor),
-		backoff.WithMaxInterval(time.Duration(b.Max)*time.Millisecond),
+		backoff.WithMaxInterval(milliseconds(b.Max)),
 		backoff.WithRandomizationFactor(0), // fullJitter does it, within the cap
 		backoff.WithMaxElapsedTime(0),      // MaxElapsed counts otherwise
 	)

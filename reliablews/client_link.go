@@ -252,7 +252,7 @@ func (l *link) handle(f serverFrame) error {
 		c.sends.answer(f)
 	case "bye":
 		l.farewell, l.spoke = true, true
-		l.delay = time.Duration(f.Delay) * time.Millisecond
+		l.delay = milliseconds(f.Delay)
 		if l.via == Poll {
 			return errGoodbye // it would say hello again
 		}
@@ -262,6 +262,12 @@ func (l *link) handle(f serverFrame) error {
 		}
 	}
 	return nil
+}
+
+// milliseconds reads a time of the server. A day is as good as more, which might
+// be more than a Duration holds.
+func milliseconds(n int64) time.Duration {
+	return time.Duration(max(0, min(n, 24*60*60*1000))) * time.Millisecond
 }
 
 // roundTrip notes how long an answer took.
@@ -279,10 +285,10 @@ func (l *link) welcome(f serverFrame) error {
 		return nil
 	}
 	if f.Timeout > 0 {
-		l.timeout = time.Duration(f.Timeout) * time.Millisecond
+		l.timeout = milliseconds(f.Timeout)
 	}
 	if f.Heartbeat > 0 {
-		l.heartbeat = time.Duration(f.Heartbeat) * time.Millisecond
+		l.heartbeat = milliseconds(f.Heartbeat)
 	}
 	if b := f.Backoff; b != nil && b.Start > 0 && b.Factor >= 1 && b.Max >= b.Start {
 		l.backoff = b
