@@ -18,15 +18,16 @@ import (
 type conn struct {
 	hub      *Hub
 	out      outlet
-	identity *Identity      // nil when everyone may read everything
-	request  *http.Request  // of a handshake whose credential is to come, nil after
-	address  string         // that it counts for
-	session  *session       // set by the hello
-	poll     bool           // it is one
-	first    bool           // its session had no poll before it; set by the hello
-	ctx      over           // ends with the connection
-	joining  sync.WaitGroup // subscriptions that wait for their place
-	silence  *time.Timer    // gives up a client that sends beside the connection, nil for others
+	identity atomic.Pointer[Identity] // nil when everyone may read everything
+	kicks    uint64                   // of the hub, before it was asked who this is
+	request  *http.Request            // of a handshake whose credential is to come, nil after
+	address  string                   // that it counts for
+	session  *session                 // set by the hello
+	poll     bool                     // it is one
+	first    bool                     // its session had no poll before it; set by the hello
+	ctx      over                     // ends with the connection
+	joining  sync.WaitGroup           // subscriptions that wait for their place
+	silence  *time.Timer              // gives up a client that sends beside the connection, nil for others
 
 	// Guarded by hub.beats.mu.
 	due            time.Time // of the next heartbeat
@@ -56,8 +57,10 @@ const (
 	lingering  = time.Second
 )
 
-func (h *Hub) newConn(out outlet, identity *Identity, address string) *conn {
-	return &conn{hub: h, out: out, identity: identity, address: address, ctx: make(over)}
+func (h *Hub) newConn(out outlet, identity *Identity, kicks uint64, address string) *conn {
+	c := &conn{hub: h, out: out, kicks: kicks, address: address, ctx: make(over)}
+	c.identity.Store(identity)
+	return c
 }
 
 // begin makes the hub know the connection.
@@ -72,6 +75,19 @@ func (c *conn) begin() {
 	if closing {
 		c.goodbye(h.opts.BackoffStart, shutdownReason)
 	}
+	c.kicked()
+}
+
+// kicked ends a connection whose login may have ended between Authorize and the
+// time when Kick could find it, and tells whether it did. It is for a connection
+// that Kick finds now.
+func (c *conn) kicked() bool {
+	who := c.identity.Load()
+	if who == nil || who.Login == "" || c.hub.kicks.Load() == c.kicks {
+		return false
+	}
+	c.goodbye(c.hub.opts.BackoffStart, kickedReason)
+	return true
 }
 
 // end ends the connection and leaves no goroutine behind.
@@ -117,7 +133,7 @@ func (c *conn) cancel() {
 
 // heartbeat is called every HeartbeatInterval.
 func (c *conn) heartbeat(now time.Time) {
-	if c.identity != nil && !c.identity.Until.IsZero() && now.After(c.identity.Until) {
+	if who := c.identity.Load(); who != nil && !who.Until.IsZero() && now.After(who.Until) {
 		c.goodbye(c.hub.opts.BackoffStart, "expired")
 	}
 	c.mu.Lock()
@@ -379,15 +395,19 @@ func (c *conn) welcome(f *clientFrame) error {
 		r := c.request
 		c.request = nil
 		r.Header.Set("Authorization", "Bearer "+f.Auth)
+		c.kicks = c.hub.kicks.Load()
 		identity, err := c.hub.opts.Authorize(r)
 		if err != nil || f.Auth == "" {
 			return errNotAllowed
 		}
-		c.identity = &identity
+		c.identity.Store(&identity)
+		if c.kicked() {
+			return nil
+		}
 	}
-	user := ""
-	if c.identity != nil {
-		user = c.identity.User
+	user, who := "", c.identity.Load()
+	if who != nil {
+		user = who.User
 	}
 	h, o := c.hub, &c.hub.opts
 	session, token, old, resumed := h.sessions.open(f.Session, f.Token, user, c)
@@ -433,7 +453,7 @@ func (c *conn) welcome(f *clientFrame) error {
 			continue
 		}
 		topic := h.topic(name)
-		if topic == nil || c.identity != nil && !slices.Contains(c.identity.Topics, name) {
+		if topic == nil || who != nil && !slices.Contains(who.Topics, name) {
 			welcome.Denied = append(welcome.Denied, name)
 			continue
 		}

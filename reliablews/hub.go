@@ -25,7 +25,8 @@ type Hub struct {
 	beats    beats
 	counts   counts
 	handlers atomic.Pointer[map[string]Handler]
-	held     atomic.Int64 // bytes in the histories of all topics
+	held     atomic.Int64  // bytes in the histories of all topics
+	kicks    atomic.Uint64 // calls of Kick
 
 	ctx    context.Context // of handlers: ends when Shutdown gives up
 	cancel context.CancelFunc
@@ -115,6 +116,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "This server speaks the subprotocol "+Subprotocol+".", http.StatusBadRequest)
 		return
 	}
+	kicks := h.kicks.Load()
 	identity, later, err := h.authorize(r)
 	if err != nil {
 		http.Error(w, "Not allowed.", http.StatusUnauthorized)
@@ -129,7 +131,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.leave(address)
 		return // upgrade has answered
 	}
-	c := h.newConn(s, identity, address)
+	c := h.newConn(s, identity, kicks, address)
 	if later {
 		c.request = r.Clone(context.WithoutCancel(r.Context()))
 	}
@@ -260,18 +262,23 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 // BackoffStart and are authorized anew: call it once the login is worth
 // nothing any more. It returns how many there were.
 func (h *Hub) Kick(login string) (kicked int) {
+	h.kicks.Add(1) // before it looks: see conn.kicked
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.conns {
-		if login != "" && c.identity != nil && c.identity.Login == login {
-			c.goodbye(h.opts.BackoffStart, "kicked")
+		if who := c.identity.Load(); login != "" && who != nil && who.Login == login {
+			c.goodbye(h.opts.BackoffStart, kickedReason)
 			kicked++
 		}
 	}
 	return kicked
 }
 
-const shutdownReason = "server-shutdown" // of the goodbye, as the old server's event was named
+// Reasons of goodbyes.
+const (
+	shutdownReason = "server-shutdown" // as the old server's event was named
+	kickedReason   = "kicked"
+)
 
 // Health returns nil while the hub does its work, with visitors or without.
 func (h *Hub) Health() error {

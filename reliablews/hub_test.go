@@ -722,3 +722,33 @@ func TestAnIdentityEndsByKickAndByTime(t *testing.T) {
 		}
 	})
 }
+
+// A login that ends while its connection is being authorized ends that one too.
+func TestAKickFindsWhoIsBeingAuthorized(t *testing.T) {
+	for _, later := range []bool{false, true} {
+		var hub *Hub
+		calls := 0
+		o := &HubOptions{Authorize: func(r *http.Request) (Identity, error) {
+			if later && r.Header.Get("Authorization") == "" {
+				return Identity{}, ErrLater
+			}
+			if calls++; calls == 1 {
+				hub.Kick("L1") // by another request
+			}
+			return Identity{Login: "L1"}, nil
+		}}
+		inBubble(t, o, func(t *testing.T, n *network, h *Hub) {
+			hub = h
+			c := n.connect(t)
+			if later {
+				c.send(`{"t":"hello","auth":"secret"}`)
+			}
+			if f := c.next(); f.T != "bye" || f.Reason != "kicked" {
+				t.Errorf("later %t: got %+v", later, f)
+			}
+			again := n.connect(t)
+			again.send(`{"t":"hello","auth":"secret"}`)
+			again.want("welcome")
+		})
+	}
+}

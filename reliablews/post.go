@@ -29,6 +29,7 @@ func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "A frame is application/json.", http.StatusUnsupportedMediaType)
 		return
 	}
+	kicks := h.kicks.Load()
 	identity, later, err := h.authorize(r)
 	if err != nil {
 		http.Error(w, "Not allowed.", http.StatusUnauthorized)
@@ -51,20 +52,20 @@ func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 		}
 		h.takePost(w, r, &f, user, later)
 	case err == nil && f.T == "hello" && (f.Via == viaStream || f.Via == viaPoll):
-		h.serveHello(w, r, &f, identity, later)
+		h.serveHello(w, r, &f, identity, kicks, later)
 	default:
 		http.Error(w, "That is not a frame of "+Subprotocol+" for HTTP.", http.StatusBadRequest)
 	}
 }
 
 // serveHello serves a stream or a poll until it ends.
-func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame, identity *Identity, later bool) {
+func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame, identity *Identity, kicks uint64, later bool) {
 	address := h.opts.Address(r)
 	if !h.admit(w, address) {
 		return
 	}
 	out := newExchange(w, h.opts.HeartbeatTimeout, f.Via == viaPoll)
-	c := h.newConn(out, identity, address)
+	c := h.newConn(out, identity, kicks, address)
 	c.poll = out.poll
 	if later {
 		c.request = r.Clone(r.Context())
