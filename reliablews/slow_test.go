@@ -14,7 +14,7 @@ import (
 // and one that does not. The clock stands still while all others get each
 // message: nothing waits for the one. What the hub holds does not grow.
 func TestASlowReaderDelaysNobodyAndHoldsNoMemory(t *testing.T) {
-	const fast, rounds, each, held = 1000, 18, 10, 40
+	const fast, rounds, each, held = 1000, 12, 5, 20
 	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
 		topic := mustTopic(t, h, "feed", Position{"e1", 0}, &TopicOptions{HistoryMessages: held})
 		start := map[string]*Position{"feed": {"e1", 0}}
