@@ -5,6 +5,7 @@ FUZZTIME ?= 30s
 ROUNDS ?= 5
 POWERCUTS ?= 200
 KILLS ?= 1000
+SEEDS ?= 10000
 LONGFUZZ ?= 3600
 LONGLOG ?= test-long.txt
 NUMBERS = atomicstore/peerbench/results/numbers.txt
@@ -55,8 +56,8 @@ fuzz: ## every fuzz target for FUZZTIME (30s) each
 		done; \
 	done
 
-test-long: ## the store: KILLS (1000), POWERCUTS (200; root), LONGFUZZ (3600) seconds of fuzzing; summary in LONGLOG (test-long.txt)
-	GO="$(GO)" KILLS=$(KILLS) POWERCUTS=$(POWERCUTS) LONGFUZZ=$(LONGFUZZ) LONGLOG=$(LONGLOG) tools/test-long
+test-long: ## KILLS (1000) and POWERCUTS (200; root) of the store, SEEDS (10000) of reliablews, LONGFUZZ (3600) seconds of fuzzing; summary in LONGLOG (test-long.txt)
+	GO="$(GO)" KILLS=$(KILLS) POWERCUTS=$(POWERCUTS) SEEDS=$(SEEDS) LONGFUZZ=$(LONGFUZZ) LONGLOG=$(LONGLOG) tools/test-long
 
 powercut: ## real power cuts under a store at work, POWERCUTS (200) of them; root
 	ATOMICSTORE_POWERCUTS=$(POWERCUTS) $(GO) test -count=1 -v -timeout 60m -run '^TestPowerCutForReal$$' ./atomicstore
