@@ -1,10 +1,10 @@
 // @ts-check
 
-// The browser's client of a reliablews hub. README.md says how it is used,
-// PROTOCOL.md what goes over the wire.
+// A client of a reliablews hub. README.md says how it is used, PROTOCOL.md what
+// goes over the wire.
 
 /**
- * A place in a topic: the two halves belong together.
+ * A place in a topic.
  * @typedef {{ epoch: string, offset: number }} Position
  *
  * "message", and "snapshot": what stands for everything up to its position.
@@ -305,10 +305,11 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
       case "msg":
         if (!at || from > at.offset) throw new Error("a message is missing");
         if (offset > at.offset) this.#move("message", { topic, position, data });
-        return; // else seen before
+        return; // else seen
       case "snap":
         return this.#move("snapshot", { topic, position, data });
       case "gap":
+        if (at?.epoch === f.e && from <= offset && offset <= at.offset) return; // old
         return this.#move("gap", { topic, from, position, reason });
       case "ping":
         for (const [topic, offset] of Object.entries(f.pos ?? {})) {

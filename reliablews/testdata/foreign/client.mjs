@@ -111,6 +111,7 @@ export class Client {
       case "snap":
         return this.move("snapshot", s, f.e, o, { d });
       case "gap":
+        if (at?.epoch === f.e && p <= o && o <= at.offset) return; // old
         return this.move("gap", s, f.e, o, { p, reason: f.reason });
       case "ping":
         for (const [s, o] of Object.entries(f.pos ?? {})) {
