@@ -144,6 +144,9 @@ func (c *conn) heartbeat(now time.Time) {
 
 // silent gives up a client that sends beside the connection.
 func (c *conn) silent() {
+	if c.ctx.Err() != nil {
+		return // a post came when it was over
+	}
 	c.hub.counts.silent.Add(1)
 	c.close(CloseSilent, "silent")
 }
@@ -256,7 +259,7 @@ var (
 
 // takeFrame handles a frame.
 func (c *conn) takeFrame(kind int, data []byte) error {
-	if ts, ok := plainPong(data); ok && c.session != nil {
+	if ts, ok := plainPong(data); ok && kind == websocket.TextMessage && c.session != nil {
 		// Most of what an idle connection says. To decode it as JSON would cost
 		// a larger stack for each.
 		c.hub.counts.heartbeat(time.Since(time.UnixMilli(ts)))

@@ -136,11 +136,15 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.request = r.Clone(context.WithoutCancel(r.Context()))
 	}
 	c.begin()
-	if !c.greet(s) {
-		c.end()
-		return
+	greeted := false
+	defer func() { // also when Authorize panics
+		if !greeted {
+			c.end()
+		}
+	}()
+	if greeted = c.greet(s); greeted {
+		go c.serve(s) // not here: the request and its buffers would be held as long
 	}
-	go c.serve(s) // not here: the request and its buffers would be held as long
 }
 
 // authorize returns who a request is, nil when everyone may read everything.

@@ -16,7 +16,7 @@ type past struct {
 	bytes  int
 	wanted uint64        // the lowest offset that somebody waits to read on from
 	flight chan struct{} // closed when the page that is being read is there
-	err    error         // of the latest flight
+	failed uint64        // where the latest flight began, plus one, if it failed
 	idle   *time.Timer   // forgets pages that nobody reads any more
 }
 
@@ -105,10 +105,10 @@ func (t *Topic) readBack(ctx context.Context, offset uint64) bool {
 			return false
 		}
 		t.mu.Lock()
-		err := t.past.err
+		failed := t.past.failed == offset+1 // one that began lower says nothing of this one
 		there := t.past.page(offset) != nil || offset >= t.replay.base
 		t.mu.Unlock()
-		if err != nil && !there {
+		if failed && !there {
 			return false
 		}
 	}
@@ -116,7 +116,7 @@ func (t *Topic) readBack(ctx context.Context, offset uint64) bool {
 
 // read reads one page.
 func (t *Topic) read(from, upTo uint64, done chan struct{}) {
-	ctx, cancel := context.WithTimeout(context.Background(), pageTimeout)
+	ctx, cancel := context.WithTimeout(t.hub.ctx, pageTimeout)
 	defer cancel()
 	page, err := t.readPage(ctx, from, upTo)
 	if err != nil {
@@ -125,7 +125,8 @@ func (t *Topic) read(from, upTo uint64, done chan struct{}) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.past.err = err; err == nil {
+	if t.past.failed = from + 1; err == nil {
+		t.past.failed = 0
 		t.past.add(page, t.replay.maxBytes)
 		if t.past.idle == nil {
 			t.past.idle = time.AfterFunc(pageIdle, t.forget)
@@ -149,6 +150,9 @@ func (t *Topic) readPage(ctx context.Context, from, upTo uint64) (*page, error) 
 		encoded, err := encode(m.Data)
 		if err != nil {
 			return nil, fmt.Errorf("reliablews: encode a message of %s: %w", t.name, err)
+		}
+		if len(encoded) > t.hub.opts.MaxMessageBytes {
+			return nil, fmt.Errorf("%w: message %d of %s has %d bytes", ErrMessageTooLarge, m.Offset, t.name, len(encoded))
 		}
 		r.add(m.Offset, wireMessage(t.name, m.Offset, previous, encoded), t.hub.opts.Compression)
 		previous = m.Offset

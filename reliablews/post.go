@@ -35,6 +35,10 @@ func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "Not allowed.", http.StatusUnauthorized)
 		return
 	}
+	// A body that trickles in is no client, and no deadline of the server's own
+	// may end what comes after it.
+	control := http.NewResponseController(w)
+	control.SetReadDeadline(time.Now().Add(h.opts.HelloTimeout))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, h.opts.MaxFrameBytes+postRoom))
 	if tooLarge := new(http.MaxBytesError); errors.As(err, &tooLarge) {
 		http.Error(w, "The frame is too large.", http.StatusRequestEntityTooLarge)
@@ -43,6 +47,7 @@ func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "The frame did not arrive whole.", http.StatusBadRequest)
 		return
 	}
+	control.SetReadDeadline(time.Time{})
 	f, err := decodeClientFrame(body)
 	switch {
 	case err == nil && f.T == "post":

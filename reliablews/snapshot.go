@@ -43,7 +43,7 @@ func (t *Topic) takeSnapshot(ctx context.Context) (wire []byte, at uint64, err e
 // fly makes the snapshot for all who wait. It belongs to none of them, so that
 // one who leaves does not end it for the others.
 func (t *Topic) fly(f *flight) {
-	ctx, cancel := context.WithTimeout(context.Background(), snapshotTimeout)
+	ctx, cancel := context.WithTimeout(t.hub.ctx, snapshotTimeout)
 	defer cancel()
 	defer func() {
 		t.mu.Lock()

@@ -3,6 +3,7 @@ package reliablews
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -21,7 +22,7 @@ type outlet interface {
 	write(frames [][]byte) error
 
 	// try is write as far as it goes without waiting. With a rest that is not
-	// nil, finish must follow.
+	// nil, finish must follow. It returns errBusy when somebody else is writing.
 	try(frames [][]byte) (rest []byte, err error)
 
 	// finish writes the rest of a try.
@@ -92,6 +93,8 @@ type line struct {
 
 const closeFrame = 0x88
 
+var errBusy = errors.New("somebody else is writing")
+
 // copied is up to how many bytes are copied together for one write. Above it
 // several pieces are handed to the kernel as they are.
 const copied = 16 << 10
@@ -152,8 +155,12 @@ func (l *line) writeAll(pieces [][]byte) (err error) {
 
 // try writes pieces of whole frames as far as the network takes them at once.
 // The lock is held until finish when there is a rest: nothing may come between.
+// Whoever writes a pong to a client that does not read holds it for long, and
+// the subscribers behind must not wait for that.
 func (l *line) try(pieces [][]byte) (rest []byte, err error) {
-	l.mu.Lock()
+	if !l.mu.TryLock() {
+		return nil, errBusy
+	}
 	if err := l.ready(); err != nil {
 		l.mu.Unlock()
 		return nil, err

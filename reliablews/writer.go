@@ -2,6 +2,7 @@ package reliablews
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"time"
 )
@@ -42,6 +43,11 @@ func (c *conn) push() {
 			return
 		}
 		rest, err := c.out.try(pieces)
+		if err == errBusy {
+			go c.writeFirst(slices.Clone(pieces))
+			c.keep(batch, pieces)
+			return
+		}
 		c.keep(batch, pieces)
 		if rest != nil {
 			go c.finish(rest)
@@ -52,6 +58,13 @@ func (c *conn) push() {
 		}
 	}
 	go c.write(math.MaxInt)
+}
+
+// writeFirst writes what was collected and then what there is.
+func (c *conn) writeFirst(pieces [][]byte) {
+	if c.wrote(c.out.write(pieces)) {
+		c.write(math.MaxInt)
+	}
 }
 
 func (c *conn) finish(rest []byte) {
@@ -143,11 +156,19 @@ func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
 		return pieces, 0, "" // what is behind may begin with it, as at a snapshot
 	}
 	c.control = nil
+	if c.code != 0 && c.bye == nil {
+		// The goodbye is out, or there is none: nothing more is for this client.
+		if len(pieces) > 0 {
+			return pieces, 0, ""
+		}
+		return nil, c.code, c.reason
+	}
 	more := false
 	if c.inbox {
 		before, gaps := len(pieces), 0
 		pieces, c.read, gaps = c.session.ownInbox().pending(pieces, c.session.id, c.read, writeLimit)
 		more = len(pieces) > before
+		size += total(pieces[before:])
 		c.hub.counts.delivered.Add(uint64(len(pieces) - before - gaps))
 		c.hub.counts.gaps.Add(uint64(gaps))
 	}
@@ -157,8 +178,15 @@ func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
 		if !s.ready || s.parked.Load() && !c.beat && c.bye == nil {
 			continue
 		}
+		if size >= writeLimit {
+			more = true
+			break
+		}
 		var all, lost bool
-		if pieces, all, lost = s.topic.pending(pieces, s, writeLimit, c.out.packs()); lost {
+		before := len(pieces)
+		pieces, all, lost = s.topic.pending(pieces, s, writeLimit-size, c.out.packs())
+		size += total(pieces[before:])
+		if lost {
 			// It has fallen out of what is held: a fresh start, at its own pace.
 			s.ready = false
 			from := &Position{s.topic.epoch, s.cursor}
@@ -178,11 +206,15 @@ func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
 	if len(pieces) > 0 {
 		return pieces, 0, ""
 	}
-	if c.code != 0 && !c.closed {
-		return nil, c.code, c.reason
-	}
 	c.rest()
 	return nil, 0, ""
+}
+
+func total(pieces [][]byte) (bytes int) {
+	for _, p := range pieces {
+		bytes += len(p)
+	}
+	return bytes
 }
 
 // ping is a heartbeat. It tells the offsets that topics have reached without a

@@ -1,0 +1,119 @@
+package reliablews
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// What one client does must not cost the others anything.
+
+// TestNobodyWaitsForOneThatIsWrittenTo: gorilla/websocket is stuck in a pong to
+// a client that reads no more.
+func TestNobodyWaitsForOneThatIsWrittenTo(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		topic := mustTopic(t, h, "feed", Position{"e1", 0}, nil)
+		stuck := n.connect(t)
+		stuck.hello(map[string]*Position{"feed": {"e1", 0}})
+		synctest.Wait() // it is first in the list of those to be woken
+		var line *line
+		h.mu.Lock()
+		for c := range h.conns {
+			line = c.out.(*socket).line
+		}
+		h.mu.Unlock()
+		other := n.connect(t)
+		other.hello(map[string]*Position{"feed": {"e1", 0}})
+		synctest.Wait()
+		line.mu.Lock()
+		mustPublish(t, topic, 1)
+		if f := other.want("msg"); f.O != 1 {
+			t.Errorf("got %+v", f)
+		}
+		line.mu.Unlock()
+		if f := stuck.want("msg"); f.O != 1 {
+			t.Errorf("got %+v", f)
+		}
+	})
+}
+
+// TestAPositionTooOldHurtsNobodyElse: the history reaches back to 10 only, and
+// somebody asks for more.
+func TestAPositionTooOldHurtsNobodyElse(t *testing.T) {
+	d := &durable{offsets: []uint64{11, 12, 15, 20}, first: 10}
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		mustTopic(t, h, "feed", Position{"e1", 35}, &TopicOptions{History: d.read})
+		var clients []*rawClient
+		for _, at := range []uint64{15, 3, 12, 5} {
+			c := n.connect(t)
+			c.hello(map[string]*Position{"feed": {"e1", at}})
+			clients = append(clients, c)
+		}
+		clients[0].wantRun(15, 20)
+		clients[2].wantRun(12, 15, 20)
+		for _, c := range []*rawClient{clients[1], clients[3]} {
+			if f := c.want("gap"); f.O != 35 {
+				t.Errorf("got %+v", f)
+			}
+		}
+	})
+}
+
+// TestNothingFollowsAGoodbye, however much is published meanwhile.
+func TestNothingFollowsAGoodbye(t *testing.T) {
+	o := &HubOptions{Authorize: func(*http.Request) (Identity, error) {
+		return Identity{User: "ann", Login: "l", Topics: []string{"feed"}}, nil
+	}}
+	inBubble(t, o, func(t *testing.T, n *network, h *Hub) {
+		topic := mustTopic(t, h, "feed", Position{"e1", 0}, nil)
+		c := n.connect(t)
+		c.hello(map[string]*Position{"feed": {"e1", 0}})
+		synctest.Wait()
+		mustPublish(t, topic, 1)
+		synctest.Wait() // its writer is at message 1, which nobody reads yet
+		h.Kick("l")
+		c.want("msg")
+		synctest.Wait() // and now at the goodbye
+		mustPublish(t, topic, 2)
+		c.want("bye")
+		for {
+			_, data, err := c.ws.ReadMessage()
+			if err != nil {
+				break
+			}
+			t.Errorf("behind the goodbye came %s", data)
+		}
+	})
+}
+
+// TestOneWriteIsBoundedOverAllTopics.
+func TestOneWriteIsBoundedOverAllTopics(t *testing.T) {
+	h := NewHub(nil)
+	defer h.Shutdown(t.Context())
+	c := h.newConn(newExchange(nil, time.Second, true), nil, 0, "")
+	for i := range 20 {
+		topic := mustTopic(t, h, fmt.Sprint("t", i), Position{"e1", 0}, nil)
+		if err := topic.Publish(1, strings.Repeat("x", 30<<10)); err != nil {
+			t.Fatal(err)
+		}
+		c.subs = append(c.subs, &subscription{conn: c, topic: topic, slot: -1, ready: true})
+	}
+	c.writing = true
+	batches := 0
+	for {
+		pieces, _, _ := c.collect(nil)
+		if len(pieces) == 0 {
+			break
+		}
+		if got := total(pieces); got > writeLimit+31<<10 {
+			t.Errorf("%d bytes in one write", got)
+		}
+		batches++
+	}
+	if batches < 7 {
+		t.Errorf("%d writes", batches)
+	}
+}
