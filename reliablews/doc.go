@@ -28,7 +28,8 @@
 //     history, and delays nobody.
 //   - A connection that has died silently is noticed within 45 s on both sides.
 //   - Positions are pairs of epoch and offset and are never mixed.
-//   - Everything has a bound; [HubOptions] has them all.
+//   - Every connection, queue and history has a bound; those in [HubOptions] can
+//     be changed.
 //
 // # Not promised
 //

@@ -16,7 +16,8 @@ type HubOptions struct {
 	Authorize func(*http.Request) (Identity, error)
 
 	// Origins are those whose pages may connect besides the hub's own, such as
-	// "https://hall.example". Programs, which send no Origin, always may.
+	// "https://hall.example": by WebSocket; what goes without one needs a page of
+	// the same origin. Programs, which send no Origin, always may.
 	Origins []string
 
 	// CheckOrigin replaces the rule of Origins.
