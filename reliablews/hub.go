@@ -31,6 +31,8 @@ type Hub struct {
 	ctx    context.Context // of handlers: ends when Shutdown gives up
 	cancel context.CancelFunc
 
+	trimming sync.Mutex
+
 	mu        sync.Mutex // guards the fields below
 	topics    map[string]*Topic
 	conns     map[*conn]struct{}
@@ -215,14 +217,18 @@ func (h *Hub) trim() {
 	if h.held.Load() <= int64(h.opts.HistoryBytes) {
 		return
 	}
+	h.trimming.Lock() // two would drop the same excess twice
+	defer h.trimming.Unlock()
 	h.mu.Lock()
 	topics := slices.Collect(maps.Values(h.topics))
 	h.mu.Unlock()
 	for h.held.Load() > int64(h.opts.HistoryBytes) {
-		largest := slices.MaxFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.held.Load(), b.held.Load()) })
-		if !largest.shrink(int(h.held.Load()) - h.opts.HistoryBytes) {
-			return
+		topics = slices.DeleteFunc(topics, func(t *Topic) bool { return !t.spareable.Load() })
+		if len(topics) == 0 {
+			return // nothing but the newest of each
 		}
+		largest := slices.MaxFunc(topics, func(a, b *Topic) int { return cmp.Compare(a.held.Load(), b.held.Load()) })
+		largest.shrink(int(h.held.Load()) - h.opts.HistoryBytes)
 	}
 }
 
@@ -262,15 +268,20 @@ func (h *Hub) Shutdown(ctx context.Context) error {
 	}
 }
 
-// Kick ends the connections of a login. Their clients come back after
+// Kick ends the connections of a login, and lets its sessions send nothing by
+// post until their next hello. Their clients come back after
 // BackoffStart and are authorized anew: call it once the login is worth
 // nothing any more. It returns how many there were.
 func (h *Hub) Kick(login string) (kicked int) {
-	h.kicks.Add(1) // before it looks: see conn.kicked
+	if login == "" {
+		return 0
+	}
+	h.kicks.Add(1)           // before it looks: see conn.kicked
+	h.sessions.revoke(login) // what comes by post brings no credential of its own
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for c := range h.conns {
-		if who := c.identity.Load(); login != "" && who != nil && who.Login == login {
+		if who := c.identity.Load(); who != nil && who.Login == login {
 			c.goodbye(h.opts.BackoffStart, kickedReason)
 			kicked++
 		}

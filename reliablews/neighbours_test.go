@@ -89,6 +89,72 @@ func TestNothingFollowsAGoodbye(t *testing.T) {
 	})
 }
 
+// TestAKickedLoginPostsNothing, though its session lives and posts bring no
+// credential where that comes with the hello.
+func TestAKickedLoginPostsNothing(t *testing.T) {
+	until := time.Now()
+	o := &HubOptions{Authorize: func(r *http.Request) (Identity, error) {
+		if r.Header.Get("Authorization") == "" {
+			return Identity{}, ErrLater
+		}
+		return Identity{User: "ann", Login: "l", Until: until}, nil
+	}}
+	inBubble(t, o, func(t *testing.T, n *network, h *Hub) {
+		until = time.Now().Add(time.Hour)
+		p := n.poster(t)
+		hello := func(w serverFrame) serverFrame {
+			return p.list(fmt.Sprintf(`{"t":"hello","via":"poll","auth":"good","session":%q,"token":%q}`, w.Session, w.Token))[0]
+		}
+		w := hello(serverFrame{})
+		post := func() int {
+			resp := p.post(t.Context(), fmt.Sprintf(`{"t":"post","session":%q,"token":%q,"frames":[{"t":"ping","ts":1}]}`, w.Session, w.Token))
+			resp.Body.Close()
+			return resp.StatusCode
+		}
+		if got := post(); got != http.StatusOK {
+			t.Errorf("before the kick: %d", got)
+		}
+		h.Kick("l")
+		if got := post(); got != http.StatusGone {
+			t.Errorf("after it: %d", got)
+		}
+		if again := hello(w); again.Session != w.Session {
+			t.Error("the session changed")
+		}
+		if got := post(); got != http.StatusOK {
+			t.Errorf("after another hello: %d", got)
+		}
+		until = time.Now().Add(time.Second)
+		hello(w)
+		advance(2 * time.Second)
+		if got := post(); got != http.StatusGone {
+			t.Errorf("when the login has expired: %d", got)
+		}
+	})
+}
+
+// TestOneLargeMessageKeepsNoOthers: the topic with the most bytes has nothing
+// to spare.
+func TestOneLargeMessageKeepsNoOthers(t *testing.T) {
+	h := NewHub(&HubOptions{HistoryBytes: 64 << 10})
+	defer h.Shutdown(t.Context())
+	large := mustTopic(t, h, "large", Position{"e1", 0}, nil)
+	if err := large.Publish(1, strings.Repeat("x", 40<<10)); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 10 {
+		topic := mustTopic(t, h, fmt.Sprint("t", i), Position{"e1", 0}, nil)
+		for o := range uint64(10) {
+			if err := topic.Publish(o+1, strings.Repeat("x", 2<<10)); err != nil {
+				t.Fatal(err)
+			}
+			if got := h.Stats().HistoryBytes; got > 64<<10 {
+				t.Fatalf("%d bytes are held", got)
+			}
+		}
+	}
+}
+
 // TestOneWriteIsBoundedOverAllTopics.
 func TestOneWriteIsBoundedOverAllTopics(t *testing.T) {
 	h := NewHub(nil)

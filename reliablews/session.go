@@ -22,9 +22,12 @@ type session struct {
 	token [sha256.Size]byte
 
 	// Guarded by sessions.mu.
-	conn *conn     // nil while it has none
-	left time.Time // when the last connection ended
-	poll bool      // its latest connection was a poll
+	conn    *conn     // nil while it has none
+	left    time.Time // when the last connection ended
+	poll    bool      // its latest connection was a poll
+	login   string    // that its latest hello was authorized by,
+	until   time.Time // until when, if not for ever,
+	revoked bool      // and whether that was taken back since
 
 	// Most sessions have neither: both are made when they are needed.
 	inbox   atomic.Pointer[inbox]
@@ -76,6 +79,7 @@ func (s *sessions) open(id, token, user string, c *conn) (opened *session, newTo
 	defer s.mu.Unlock()
 	if known := s.known(id, token); known != nil && known.user == user {
 		old, known.conn = known.conn, c
+		known.authorized(c.identity.Load())
 		c.first = !known.poll
 		known.poll = c.poll
 		return known, token, old, true
@@ -83,6 +87,7 @@ func (s *sessions) open(id, token, user string, c *conn) (opened *session, newTo
 	c.first = true
 	newToken = rand.Text()
 	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, poll: c.poll}
+	opened.authorized(c.identity.Load())
 	if len(s.byID) < maxSessions {
 		s.keep(opened)
 	}
@@ -112,12 +117,31 @@ func (s *sessions) keep(x *session) {
 	}
 }
 
-// find returns a session and its connection, nil if it has none.
+// authorized notes what a hello was allowed by. The caller holds the lock.
+func (s *session) authorized(by *Identity) {
+	s.login, s.until, s.revoked = "", time.Time{}, false
+	if by != nil {
+		s.login, s.until = by.Login, by.Until
+	}
+}
+
+// revoke makes the sessions of a login worth nothing until their next hello.
+func (s *sessions) revoke(login string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, x := range s.byID {
+		if x.login == login {
+			x.revoked = true
+		}
+	}
+}
+
+// find returns a session that may send, and its connection, nil if it has none.
 func (s *sessions) find(id, token string) (*session, *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	x := s.known(id, token)
-	if x == nil {
+	if x == nil || x.revoked || !x.until.IsZero() && time.Now().After(x.until) {
 		return nil, nil
 	}
 	return x, x.conn

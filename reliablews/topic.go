@@ -47,6 +47,8 @@ type Topic struct {
 	history  func(ctx context.Context, after, upTo uint64) iter.Seq2[HistoryMessage, error]
 	held     atomic.Int64 // bytes in replay, as the hub counts them
 
+	spareable atomic.Bool // there is more than the newest message
+
 	mu     sync.Mutex // guards the fields below
 	epoch  string
 	at     uint64 // the offset reached, by a message or without
@@ -108,20 +110,19 @@ func (t *Topic) append(offset uint64, encoded []byte) error {
 
 // count tells the hub how many bytes the topic holds.
 func (t *Topic) count() {
+	t.spareable.Store(len(t.replay.messages) > 1)
 	t.hub.held.Add(int64(t.replay.bytes) - t.held.Swap(int64(t.replay.bytes)))
 }
 
 // shrink lets the oldest messages go, as many as have some bytes, but for the
-// newest. It tells whether there were any.
-func (t *Topic) shrink(bytes int) bool {
+// newest.
+func (t *Topic) shrink(bytes int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	some := len(t.replay.messages) > 1
 	for bytes > 0 && len(t.replay.messages) > 1 {
 		bytes -= t.replay.dropOldest()
 	}
 	t.count()
-	return some
 }
 
 // Advance moves the topic past offsets that have no message. Subscribers learn
