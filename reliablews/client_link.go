@@ -200,7 +200,8 @@ func (l *link) hello() ([]byte, error) {
 	if l.replaces == nil {
 		c.queue.drop(nil)
 	}
-	f.Session, f.Token = c.session.ID, c.session.Token
+	c.hellos++
+	f.Session, f.Token, f.N = c.session.ID, c.session.Token, c.hellos
 	for name := range c.positions {
 		at := c.handed[name]
 		if name == inboxTopic {

@@ -255,6 +255,7 @@ var (
 	errTooLarge   = &refusal{websocket.CloseMessageTooBig, "too big"}
 	errProtocol   = &refusal{CloseProtocol, "protocol"}
 	errNotAllowed = &refusal{CloseUnauthorized, "unauthorized"}
+	errTakenOver  = &refusal{CloseTakenOver, "taken over"}
 )
 
 // takeFrame handles a frame.
@@ -413,7 +414,10 @@ func (c *conn) welcome(f *clientFrame) error {
 		user = who.User
 	}
 	h, o := c.hub, &c.hub.opts
-	session, token, old, resumed := h.sessions.open(f.Session, f.Token, user, c)
+	session, token, old, resumed := h.sessions.open(f, user, c)
+	if session == nil {
+		return errTakenOver
+	}
 	c.session = session
 	h.presence.join(user)
 	if old != nil {

@@ -22,7 +22,7 @@ type clientFrame struct {
 	Pos     map[string]uint64    `json:"pos,omitempty"`     // ack, send, ping, pong: what is acknowledged
 
 	C string          `json:"c,omitempty"` // send: the client
-	N uint64          `json:"n,omitempty"` // send: number of the message
+	N uint64          `json:"n,omitempty"` // send: number of the message; hello: of the hello
 	M string          `json:"m,omitempty"` // send: name of its handler
 	D json.RawMessage `json:"d,omitempty"` // send: data
 

@@ -495,6 +495,47 @@ func TestASessionIsTakenOverByWhoHasItsToken(t *testing.T) {
 	})
 }
 
+// What a client has given up may be on its way still: it says hello behind the
+// next connection, or asks for another poll.
+func TestAHelloThatComesLateTakesNothingOver(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		first := n.connect(t)
+		w := first.hello(nil)
+		hello := func(number uint64, via string) string {
+			b, _ := json.Marshal(clientFrame{T: "hello", Session: w.Session, Token: w.Token, N: number, Via: via})
+			return string(b)
+		}
+		used := n.connect(t)
+		used.send(hello(8, ""))
+		if again := used.want("welcome"); again.Session != w.Session {
+			t.Fatalf("got %+v", again)
+		}
+		if code := first.closed(); code != CloseTakenOver {
+			t.Errorf("the one before was closed with %d", code)
+		}
+		late := n.connect(t)
+		late.send(hello(7, ""))
+		if code := late.closed(); code != CloseTakenOver {
+			t.Errorf("a late hello was closed with %d, want %d", code, CloseTakenOver)
+		}
+		p := n.poster(t)
+		if frames := p.list(hello(7, viaPoll)); len(frames) != 1 || frames[0].T != "close" || frames[0].Code != CloseTakenOver {
+			t.Errorf("a late poll got %+v", frames)
+		}
+		used.send(`{"t":"ping","ts":1}`)
+		used.want("pong")
+		used.ws.Close()
+		synctest.Wait()
+		for _, number := range []uint64{8, 0} { // a copy of the session counts on from the same; a client without numbers
+			c := n.connect(t)
+			c.send(hello(number, ""))
+			if again := c.want("welcome"); again.Session != w.Session {
+				t.Errorf("hello %d got another session", number)
+			}
+		}
+	})
+}
+
 func TestSessionsAreForgotten(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
 		c := n.connect(t)

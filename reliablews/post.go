@@ -79,8 +79,8 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 	if !out.poll {
 		c.silence = time.AfterFunc(h.opts.HeartbeatTimeout, c.silent)
 	}
-	if c.welcome(f) != nil {
-		c.close(CloseUnauthorized, "unauthorized")
+	if refused := new(refusal); errors.As(c.welcome(f), &refused) {
+		c.close(refused.code, refused.reason)
 	} else if c.poll && c.first {
 		out.hurry() // it cannot send before it has its session
 	}

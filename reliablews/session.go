@@ -23,6 +23,7 @@ type session struct {
 
 	// Guarded by sessions.mu.
 	conn    *conn     // nil while it has none
+	hello   uint64    // number of its latest hello
 	left    time.Time // when the last connection ended
 	poll    bool      // its latest connection was a poll
 	login   string    // that its latest hello was authorized by,
@@ -73,20 +74,26 @@ func newSessions(lifetime time.Duration, dropped func(int)) *sessions {
 
 // open returns the session that a hello asks for, if its token is right and it
 // belongs to the same user, or a new one with its token. old is the connection
-// that the session had, if any.
-func (s *sessions) open(id, token, user string, c *conn) (opened *session, newToken string, old *conn, resumed bool) {
+// that the session had, if any. A hello that the network brought behind a newer
+// one of the same session opens nothing: its connection was given up, and would
+// take the session from the one that is used.
+func (s *sessions) open(f *clientFrame, user string, c *conn) (opened *session, newToken string, old *conn, resumed bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if known := s.known(id, token); known != nil && known.user == user {
+	if known := s.known(f.Session, f.Token); known != nil && known.user == user {
+		if f.N > 0 && f.N < known.hello {
+			return nil, "", nil, false
+		}
+		known.hello = f.N
 		old, known.conn = known.conn, c
 		known.authorized(c.identity.Load())
 		c.first = !known.poll
 		known.poll = c.poll
-		return known, token, old, true
+		return known, f.Token, old, true
 	}
 	c.first = true
 	newToken = rand.Text()
-	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, poll: c.poll}
+	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, poll: c.poll, hello: f.N}
 	opened.authorized(c.identity.Load())
 	if len(s.byID) < maxSessions {
 		s.keep(opened)

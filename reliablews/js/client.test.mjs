@@ -209,7 +209,7 @@ describe("waits between attempts", () => {
     };
     connect({ start: 100, factor: 3, max: 500 });
     assert.deepEqual(waits(b, c, 4), [100, 300, 500, 500]);
-    connect({ max: 500, factor: 3, start: 100 }); // the same: they go on
+    connect({ start: 100, factor: 3, max: 500 }); // the same: they go on
     assert.deepEqual(waits(b, c, 1), [500]);
     for (const bad of [{ start: 0, factor: 2, max: 9 }, { start: 5, factor: 0.5, max: 9 }, { start: 5, factor: 2, max: 4 }, {}]) {
       connect(bad);

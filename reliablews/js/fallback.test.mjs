@@ -439,6 +439,28 @@ describe("beside another way, a WebSocket", () => {
     assert.equal(b.socket.frames[0].session, "S1", "it has forgotten its session");
   });
 
+  test("is not fought by a poll that ends beside its hello", async (t) => {
+    const { b, f, c, heard } = await polling(t);
+    f.request.frames(welcome());
+    await settle();
+    b.tick(30_000);
+    f.request.frames(welcome({ topics: {} }), msg(6, 5));
+    await settle();
+    b.tick(30_000);
+    const asked = f.requests.length;
+    f.request.frames(welcome({ topics: {} }), msg(7, 6));
+    await settle();
+    assert.equal(f.requests.length, asked + 1, "it polls while the WebSocket is not open");
+    b.socket.open();
+    f.request.frames(welcome({ topics: {} }), msg(8, 7));
+    await settle();
+    assert.equal(f.requests.length, asked + 1, "another poll would take the session over from the WebSocket");
+    b.socket.receive(welcome({ topics: {} }), msg(8, 7), msg(9, 8));
+    assert.deepEqual(c.state, { status: "live", denied: [], via: undefined });
+    assert.deepEqual(heard.map((h) => h.split(" ").at(-1)), ["6", "7", "8", "9"]);
+    assert.equal(b.sockets.length, 2);
+  });
+
   test("that says nothing after it took over is given up", async (t) => {
     const { b, f, c, stream } = await streaming(t);
     await minute(b, stream);

@@ -1,10 +1,8 @@
 // @ts-check
 
-// A client of a reliablews hub. README.md says how it is used, PROTOCOL.md what
-// goes over the wire.
+// A client of a reliablews hub: see README.md and PROTOCOL.md.
 
 /**
- * A place in a topic.
  * @typedef {{ epoch: string, offset: number }} Position
  *
  * "message", and "snapshot": what stands for everything up to its position.
@@ -69,6 +67,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
   #options;
   /** @type {Map<string, Position | null>} */ #positions = new Map();
   #session; // and its token
+  #hellos = Date.now(); // on from the page before
   /** @type {State} */ #state = { status: "closed" };
   /** @type {AbortController | undefined} */ #listening;
   /** @type {any} of the connection's watchdog, or until the next one */ #timer;
@@ -198,7 +197,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
     const hello = () => {
       link.hello = true;
       this.#unacked = 0; // the positions acknowledge
-      return { t: "hello", ...this.#session, auth, via, topics: this.positions };
+      return { t: "hello", ...this.#session, n: ++this.#hellos, auth, via, topics: this.positions };
     };
     const post = async (/** @type {object} */ frame) => {
       const answer = await fetch(this.#url.replace("ws", "http"), {
@@ -263,6 +262,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
         const answer = await post(hello());
         if (via === "poll") {
           for (const f of await answer.json()) hear(f);
+          if (this.#beside?.hello) return this.#adopt(); // or this takes it over
           if (getToken) auth = await getToken();
           continue;
         }
@@ -368,9 +368,8 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
       // Others are there already, or further since they said hello.
       if (resumed && !this.#positions.get(topic)) this.#positions.set(topic, { epoch, offset });
     }
-    const was = this.#backoff;
-    const b = f.backoff ?? was;
-    const same = b.start === was.start && b.factor === was.factor && b.max === was.max;
+    const b = f.backoff ?? this.#backoff;
+    const same = JSON.stringify(b) === JSON.stringify(this.#backoff);
     if (!same && b.start > 0 && b.factor >= 1 && b.max >= b.start) {
       this.#backoff = b;
       this.#wait = b.start;

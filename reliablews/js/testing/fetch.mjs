@@ -1,5 +1,7 @@
 // fetch as a test wants it: each request waits until the test answers it.
 
+import { frame } from "./browser.mjs";
+
 /** Lets promises and streams come to rest; the stopped clock does not move. */
 export async function settle() {
   for (let i = 0; i < 10; i++) await new Promise(setImmediate);
@@ -13,7 +15,7 @@ class Request {
   #stream;
 
   constructor(url, init, resolve, reject) {
-    Object.assign(this, { url, init, body: JSON.parse(init.body) });
+    Object.assign(this, { url, init, body: frame(init.body) });
     this.#resolve = resolve;
     this.#reject = reject;
     init.signal.addEventListener("abort", () => {
