@@ -46,6 +46,8 @@ type dataFile struct {
 	known bool       // there is a MANIFEST that can be read
 	seen  vfs.FileID // of data.json when it was last found to be the store's
 
+	newest func() string // name of the newest segment on disk, "" before one was made; nil for those who make none
+
 	gone []goneFile
 
 	keepWaiting  int   // of the files in gone that wait to become backups, so many
@@ -120,6 +122,7 @@ func (f *dataFile) load() error {
 
 // write makes a manifest durable.
 func (f *dataFile) write(m manifest) error {
+	m.newest = f.newestSegment()
 	if err := f.fs.Replace(f.manifestPath(), m.encode()); err != nil {
 		return fmt.Errorf("write %s: %w", manifestName, err)
 	}
@@ -130,11 +133,22 @@ func (f *dataFile) write(m manifest) error {
 	return nil
 }
 
+// newestSegment returns the name that MANIFEST shall give.
+func (f *dataFile) newestSegment() string {
+	if f.newest != nil {
+		if name := f.newest(); name != "" {
+			return name
+		}
+	}
+	return f.man.newest
+}
+
 // mark says in MANIFEST, if there is one, whether the store is closed: only then
 // does data.json have everything. It must be false on disk before anything is
 // acknowledged.
 func (f *dataFile) mark(closed bool) error {
-	if !f.known || f.man.closed == closed || f.man.coming != nil {
+	same := f.man.closed == closed && f.man.newest == f.newestSegment()
+	if !f.known || same || f.man.coming != nil {
 		return nil
 	}
 	m := f.man

@@ -22,7 +22,8 @@
 //     takes them again when there is room.
 //   - A batch that was cut off by a crash is dropped; damage to data that had
 //     been acknowledged stops Open with a [*CorruptError] and is never served.
-//     So does a log that is gone, unless the store was closed before.
+//     So does a log that is gone, or its newest segments, unless the store was
+//     closed before.
 //   - A change costs as much as the change, not as much as the state.
 //
 // # Backups
@@ -57,6 +58,8 @@
 //   - One process at a time, on a local file system with flock (Unix).
 //   - Damage in the very last batch cannot be told from one that was cut off
 //     until a second after it, when another batch confirms it.
+//   - A segment of the log that is removed by hand, in the second after it was
+//     begun and a crash, is not missed: MANIFEST does not name it yet.
 //   - A data.json that is copied over the present one, byte for byte the same,
 //     changes nothing.
 //

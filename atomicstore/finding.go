@@ -55,11 +55,12 @@ func failure(findings []Finding) error {
 }
 
 var (
-	errNoJSON = errors.New("it does not parse")
-	errEdited = errors.New("it does not match its checksum: edited by hand, or damaged")
-	errNoFile = errors.New("it is missing")
-	errNoWal  = errors.New("the log is missing")
-	errNoLog  = errors.New("the log is missing, and the store was not closed after " + snapshotName + " was written, so later changes may be lost")
+	errNoJSON    = errors.New("it does not parse")
+	errEdited    = errors.New("it does not match its checksum: edited by hand, or damaged")
+	errNoFile    = errors.New("it is missing")
+	errNoWal     = errors.New("the log is missing")
+	errNoSegment = errors.New("the segment is missing, and so are the changes that were in it: put it back, or remove " + manifestName + " to go on without them")
+	errNoLog     = errors.New("the log is missing, and the store was not closed after " + snapshotName + " was written, so later changes may be lost")
 )
 
 // putLogBack is the remedy for errNoLog.

@@ -65,6 +65,7 @@ func goldenFiles(t testing.TB) map[string][]byte {
 		present: []owned{{sum: sha256.Sum256(data), size: int64(len(data)), mtime: at.UnixNano(), seq: 0}},
 		coming:  &owned{sum: sha256.Sum256(nil), size: 0, mtime: at.Add(time.Second).UnixNano(), seq: 2},
 		temp:    tempPrefix + "00112233aabbccdd",
+		newest:  filepath.Base(goldenSegment),
 	}
 	snap.Changes = []snapshotChange{{ID: "00000000000000000000000000000001", Time: at.Add(time.Second), RequestID: "r-one", Events: []jsontext.Value{jsontext.Value(`{"added":{"line":"one"}}`)}}}
 	restore := written(t, snap)

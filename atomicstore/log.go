@@ -60,9 +60,10 @@ type wal struct {
 	segmentBytes int64
 	rotateAfter  time.Duration // so that old changes can go without young ones; 0 is never
 
-	logged  atomic.Int64 // bytes of batches written
-	lacks   atomic.Int64 // bytes of the segment that found no room, 0 since one was made
-	rotated func()       // called after a segment was made; may be nil
+	logged  atomic.Int64           // bytes of batches written
+	lacks   atomic.Int64           // bytes of the segment that found no room, 0 since one was made
+	rotated func()                 // called after a segment was made; may be nil
+	newest  atomic.Pointer[string] // name of the newest segment, once it is on disk; nil before one was made
 
 	epoch epochID
 	logID [8]byte
@@ -143,6 +144,9 @@ func (w *wal) rotate(first uint64, chain uint32, c carried) error {
 		f.Close()
 		return fmt.Errorf("sync the log folder: %w", err)
 	}
+	// Only now: one that MANIFEST names and that is not there is damage.
+	name := filepath.Base(s.path)
+	w.newest.Store(&name)
 
 	old := w.file
 	w.file, w.offset, w.size, w.created = f, offset, size, h.created
@@ -157,6 +161,14 @@ func (w *wal) rotate(first uint64, chain uint32, c carried) error {
 		return old.Close()
 	}
 	return nil
+}
+
+// newestName returns the name of the newest segment that was made, or "".
+func (w *wal) newestName() string {
+	if name := w.newest.Load(); name != nil {
+		return *name
+	}
+	return ""
 }
 
 // unmade returns the error of a segment of so many bytes that did not come to

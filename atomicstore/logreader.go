@@ -23,7 +23,7 @@ type logReader struct {
 	logID [8]byte
 	names []string // of the log folder when segments was read
 	found *scanned // nil when the folder must be read
-	reach uint64   // the highest change that a snapshot was known to be made after, before found
+	man   manifest // read before found
 
 	file vfs.Reader // of segment; nil when none is open
 	segment
@@ -155,10 +155,10 @@ func (r *logReader) damaged(err error) error {
 // list reads which segments there are.
 func (r *logReader) list() error {
 	// MANIFEST comes first: what a snapshot was made after is in the log by then.
-	r.reach = 0
+	r.man = manifest{}
 	if data, err := r.fs.Read(r.data.manifestPath()); err == nil {
 		if m, err := decodeManifest(data); err == nil {
-			r.reach = m.reach()
+			r.man = *m
 		}
 	} else if !isMissing(err) {
 		return err
@@ -331,9 +331,12 @@ func (r *logReader) ended(err error) error {
 		}
 		r.bottom = true
 	}
-	if r.last < r.reach {
+	if reach := r.man.reach(); r.last < reach {
 		r.found.last = r.last
-		return r.found.tooShort(r.reach)
+		return r.found.tooShort(reach)
+	}
+	if err := r.man.lacks(r.found, r.last, r.walDir); err != nil {
+		return err
 	}
 	if r.last < r.done {
 		if r.given {

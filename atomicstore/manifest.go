@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -17,6 +18,8 @@ const (
 	manifestName  = "MANIFEST"
 	manifestMagic = "contestkit store manifest 1"
 	manifestLimit = 64 << 10 // bytes; a few hundred are usual
+
+	maxGeneration = 1 << 30 // of the newest segment it may name
 )
 
 // digest is the SHA-256 of a file.
@@ -40,7 +43,24 @@ type manifest struct {
 	present []owned // several only after an attempt whose end is not known
 	coming  *owned
 	temp    string // name of the coming file until it is in place
+	newest  string // name of the newest segment that was on disk when it was written; "" is not known
 	closed  bool   // the log holds nothing after data.json: it may be missing
+}
+
+// generation returns that of the newest segment.
+func (m *manifest) generation() int {
+	generation, _, _ := parseSegmentName(m.newest)
+	return generation
+}
+
+// lacks returns the damage if the newest segments of a log, which ends with the
+// change last, are gone: nothing else in it tells. It is nil where the log is
+// gone altogether, which has rules of its own.
+func (m *manifest) lacks(found *scanned, last uint64, walDir string) error {
+	if m.closed || len(found.segments) == 0 || found.generation >= m.generation() {
+		return nil
+	}
+	return &CorruptError{Path: filepath.Join(walDir, m.newest), Seq: last + 1, Err: errNoSegment}
 }
 
 // find returns the entry of a file's contents.
@@ -96,6 +116,9 @@ func (m *manifest) encode() []byte {
 	if m.coming != nil {
 		fmt.Fprintln(&b, m.coming.line("coming"), m.temp)
 	}
+	if m.newest != "" {
+		fmt.Fprintln(&b, "newest", m.newest)
+	}
 	if m.closed {
 		fmt.Fprintln(&b, "closed")
 	}
@@ -127,6 +150,10 @@ func decodeManifest(data []byte) (*manifest, error) {
 			if len(fields) == 5 && isTempName(fields[4]) {
 				o := parseOwned(fields)
 				m.coming, m.temp = &o, fields[4]
+			}
+		case word == "newest":
+			if generation, first, ok := parseSegmentName(rest); ok && generation < maxGeneration && rest == segmentName(generation, first) {
+				m.newest = rest
 			}
 		case word == "closed":
 			m.closed = true

@@ -107,6 +107,8 @@ func (s *Store[S, E]) open(initial S) (err error) {
 	if err := s.data.load(); err != nil {
 		return err
 	}
+	s.data.newest = s.wal.newestName
+	s.wal.generation = s.data.man.generation() // or a new segment would look older than one that is gone
 	present, err := s.data.settle()
 	if err != nil {
 		return err
@@ -166,7 +168,7 @@ func (s *Store[S, E]) openOurs(present contents) error {
 				return err
 			}
 		}
-		s.wal.generation = found.generation
+		s.wal.generation = max(s.wal.generation, found.generation)
 		return s.begin(base, nil)
 	}
 	return s.resume(base, found)
@@ -198,6 +200,9 @@ func (s *Store[S, E]) openOlder(initial S, cause error) error {
 	if err != nil {
 		return err
 	}
+	if err := s.data.man.lacks(found, found.last, s.wal.dir); err != nil {
+		return err
+	}
 	if base == nil || cause != nil && base.at.Epoch == "" {
 		if cause == nil {
 			cause = errors.New("it is missing")
@@ -211,12 +216,15 @@ func (s *Store[S, E]) openOlder(initial S, cause error) error {
 		}
 	}
 	if found.last < found.first() { // nothing was ever written
+		if err := s.data.mark(true); err != nil { // or a crash in between looks like a segment that is gone
+			return err
+		}
 		for _, seg := range found.segments {
 			if err := s.opts.FS.Remove(seg.path); err != nil {
 				return err
 			}
 		}
-		s.wal.generation = found.generation
+		s.wal.generation = max(s.wal.generation, found.generation)
 		return s.begin(base, nil)
 	}
 	return s.resume(base, found)
@@ -324,6 +332,9 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 	if reach := max(base.at.Seq, s.data.man.reach()); found.last < reach {
 		return found.tooShort(reach)
 	}
+	if err := s.data.man.lacks(found, found.last, s.wal.dir); err != nil {
+		return err
+	}
 	if first := found.segments[0].first; first > base.at.Seq+1 {
 		return &CorruptError{Path: found.segments[0].path, Seq: base.at.Seq + 1, Err: fmt.Errorf("the log begins with change %d, the snapshot was made after change %d", first, base.at.Seq)}
 	}
@@ -335,7 +346,7 @@ func (s *Store[S, E]) resume(base *version[S], found *scanned) error {
 		return &CorruptError{Path: found.segments[0].path, Seq: base.at.Seq, Err: errors.New("the log was not written after the snapshot that it should go on from")}
 	}
 	w := s.wal
-	w.generation = found.generation
+	w.generation = max(w.generation, found.generation)
 	s.checkpoints.seq, s.checkpoints.epoch = base.at.Seq, base.at.Epoch
 	w.epoch, w.logID, w.next, w.chain, w.segments = found.epoch, found.logID, found.last+1, found.chain, found.segments
 	if err := s.replay(base, found); err != nil {

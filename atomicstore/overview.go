@@ -142,7 +142,7 @@ func (v *Overview) log(ctx context.Context, c *directory) error {
 		}
 	}
 	v.Segments[newest].Changes = v.Last + 1 - found.segments[newest].first
-	return nil
+	return c.data.man.lacks(found, v.Last, c.walDir)
 }
 
 // undoable is what RestoreBefore would find: the state before a change is made

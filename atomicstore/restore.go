@@ -280,6 +280,9 @@ func (c *directory) logs() ([]*scanned, error) {
 			log.damage = err
 		}
 	}
+	if present.damage == nil {
+		present.damage = c.data.man.lacks(present, present.last, c.walDir)
+	}
 	return logs, nil
 }
 

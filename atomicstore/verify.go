@@ -257,6 +257,9 @@ func (r *Report) log(c *directory, p *progress) (*CorruptError, error) {
 		_, err = found.check(c.fs, ofSnapshot, reach)
 		r.Torn = found.torn
 		if err == nil {
+			err = c.data.man.lacks(found, r.Last, c.walDir)
+		}
+		if err == nil {
 			err = r.fits(c, found, ofSnapshot)
 		}
 	}

@@ -19,7 +19,7 @@ func (s *store) verdict(findings []atomicstore.Finding, present atomicstore.Snap
 	lines := []string{s.headline(findings)}
 	for _, f := range findings {
 		line := fmt.Sprintf("  %s: %s", s.short(f.Path), f.Error)
-		if s.isSegment(f.Path) {
+		if s.isSegment(f.Path) && isFile(f.Path) {
 			line = fmt.Sprintf("  %s is damaged at byte %d, change %d: %s", s.short(f.Path), f.Offset, f.Seq, f.Error)
 		}
 		if f.How != "" {
