@@ -53,7 +53,7 @@ func (c *directory) appendFrom(snap *snapshot, log *scanned, upTo uint64) error 
 		if err != nil {
 			return err
 		}
-		return c.appendAt(&place{s.generation, offset, snap.Seq + 1}, snap, log, upTo)
+		return c.appendAt(&place{s.generation, offset, snap.Seq + 1, snap.Chain}, snap, log, upTo)
 	}
 	return errNotBehind
 }

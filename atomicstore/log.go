@@ -331,6 +331,7 @@ type place struct {
 	generation int    // of its segment
 	offset     int64  // in it
 	seq        uint64 // of the batch
+	chain      uint32 // checksum of the batch before
 }
 
 // readOn is read, from a place if it lies before what is wanted, and sets the
@@ -347,13 +348,15 @@ func (w *wal) readOn(at *place, after, upTo uint64, each func(record) error) err
 	}
 	for i, s := range segments {
 		limit := upTo
-		if i+1 < len(segments) {
-			limit = min(limit, segments[i+1].first-1)
+		var next *segment // if reading goes on there
+		if i+1 < len(segments) && segments[i+1].first <= upTo {
+			next = &segments[i+1]
+			limit = next.first - 1
 		}
 		if limit <= after || s.first > limit {
 			continue
 		}
-		if err := w.readSegment(s, at, after, limit, each); err != nil {
+		if err := w.readSegment(s, next, at, after, limit, each); err != nil {
 			if errors.Is(err, fs.ErrNotExist) { // pruned in the meantime
 				return &TruncatedError{First: w.first()}
 			}
@@ -364,26 +367,25 @@ func (w *wal) readOn(at *place, after, upTo uint64, each func(record) error) err
 	return nil
 }
 
-func (w *wal) readSegment(s segment, at *place, after, upTo uint64, each func(record) error) error {
+// readSegment reads on in a segment. Every batch must follow the one before it by
+// its checksum, and the next segment, if there is one, the last of them.
+func (w *wal) readSegment(s segment, next *segment, at *place, after, upTo uint64, each func(record) error) error {
 	f, err := w.fs.Open(s.path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	if at.generation != s.generation || at.seq > after+1 {
-		*at = place{s.generation, segmentHeader, s.first}
+		*at = place{s.generation, segmentHeader, s.first, s.chain}
 	}
-	for offset, expect := at.offset, at.seq; expect <= upTo; {
-		at.offset, at.seq = offset, expect
-		b, err := readBatch(f, offset, w.logID)
-		if err == nil && b.seq != expect {
-			err = errChain
-		}
+	end := *at
+	for end.seq <= upTo {
+		*at = end
+		b, err := w.readAt(f, at)
 		if err != nil {
-			return &CorruptError{Path: s.path, Offset: offset, Seq: expect, Err: err}
+			return &CorruptError{Path: s.path, Offset: at.offset, Seq: at.seq, Err: err}
 		}
-		offset += int64(b.size())
-		expect += uint64(b.count)
+		end = at.behind(b)
 		if b.count == 0 || b.last() <= after {
 			continue
 		}
@@ -400,7 +402,30 @@ func (w *wal) readSegment(s segment, at *place, after, upTo uint64, each func(re
 			return err
 		}
 	}
+	for next != nil && end.chain != next.chain {
+		// It goes on from one that confirms the last batch, or from none of these.
+		b, err := w.readAt(f, &end)
+		if err != nil || b.count > 0 {
+			return &CorruptError{Path: next.path, Seq: next.first, Err: errChain}
+		}
+		end = end.behind(b)
+	}
 	return nil
+}
+
+// readAt reads the batch at a place, which must be that of the seq and follow
+// the one of the checksum.
+func (w *wal) readAt(f io.ReaderAt, at *place) (batch, error) {
+	b, err := readBatch(f, at.offset, w.logID)
+	if err == nil && (b.seq != at.seq || b.prev != at.chain) {
+		err = errChain
+	}
+	return b, err
+}
+
+// behind returns the place behind the batch at this one.
+func (at place) behind(b batch) place {
+	return place{at.generation, at.offset + int64(b.size()), at.seq + uint64(b.count), b.sum}
 }
 
 // readBatch reads one batch, without more memory than it has bytes.

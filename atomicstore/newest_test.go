@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
@@ -141,5 +143,36 @@ func TestACrashWhileAnEmptyLogGoesIsNoDamage(t *testing.T) {
 				mustClose(t, s)
 			})
 		}
+	}
+}
+
+// TestASegmentThatCouldNotBeMadeIsNotNamed by the snapshots that are written
+// although the store has failed.
+func TestASegmentThatCouldNotBeMadeIsNotNamed(t *testing.T) {
+	dir := t.TempDir()
+	for n, failed := 1, true; failed; n++ {
+		inBubble(t, func(t *testing.T) {
+			d := crashfs.New()
+			s := mustOpen(t, dir, simOptions(d))
+			h := history{acknowledged: []string{"first"}}
+			mustWrite(t, s, h.acknowledged...)
+			d.Lock()
+			d.FailAt, d.FailErr = d.Ops+n, syscall.EIO
+			d.Unlock()
+			failed = false
+			for _, line := range numbered(strings.Repeat("long ", 30), 4) { // two of them fill a segment
+				if _, err := write(s, line); err != nil {
+					failed, h.unknown = true, []string{line}
+					break
+				}
+				h.acknowledged = append(h.acknowledged, line)
+			}
+			if err := s.Checkpoint(t.Context()); failed && err != nil {
+				t.Fatal(err)
+			}
+			left := d.AfterCrash(crashfs.KeepNone)
+			s.Close()
+			check(t, dir, left, h)
+		})
 	}
 }
