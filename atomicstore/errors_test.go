@@ -209,17 +209,17 @@ func TestEveryErrorSaysOnceWhereItComesFrom(t *testing.T) {
 			return s.Checkpoint(ctx)
 		},
 
-		"Restore of nothing":          func(t *testing.T) error { return Restore(made(t, "one"), "nothing", nil) },
-		"Restore in use":              func(t *testing.T) error { return Restore(open(t).dir, "nothing", nil) },
-		"Restore of no backup":        func(t *testing.T) error { return Restore(made(t, "one"), os.Args[0], nil) },
-		"RestoreBefore the beginning": func(t *testing.T) error { return RestoreBefore(made(t, "one"), 0, nil) },
-		"RestoreBefore what is not":   func(t *testing.T) error { return RestoreBefore(made(t, "one"), 9, nil) },
-		"RestoreBefore no backup":     func(t *testing.T) error { return RestoreBefore(made(t, "one"), 1, nil) },
+		"Restore of nothing":          func(t *testing.T) error { return Restore(t.Context(), made(t, "one"), "nothing", nil) },
+		"Restore in use":              func(t *testing.T) error { return Restore(t.Context(), open(t).dir, "nothing", nil) },
+		"Restore of no backup":        func(t *testing.T) error { return Restore(t.Context(), made(t, "one"), os.Args[0], nil) },
+		"RestoreBefore the beginning": func(t *testing.T) error { return RestoreBefore(t.Context(), made(t, "one"), 0, nil) },
+		"RestoreBefore what is not":   func(t *testing.T) error { return RestoreBefore(t.Context(), made(t, "one"), 9, nil) },
+		"RestoreBefore no backup":     func(t *testing.T) error { return RestoreBefore(t.Context(), made(t, "one"), 1, nil) },
 		"PlanRestore of no backup": func(t *testing.T) error {
-			_, err := PlanRestore(made(t, "one"), os.Args[0], nil)
+			_, err := PlanRestore(t.Context(), made(t, "one"), os.Args[0], nil)
 			return err
 		},
-		"PlanRestoreBefore what is not": func(t *testing.T) error { _, err := PlanRestoreBefore(made(t, "one"), 9, nil); return err },
+		"PlanRestoreBefore what is not": func(t *testing.T) error { _, err := PlanRestoreBefore(t.Context(), made(t, "one"), 9, nil); return err },
 
 		"Verify of nothing": func(t *testing.T) error { _, err := Verify(ctx, filepath.Join(t.TempDir(), "no"), nil); return err },
 		"Verify of damage": func(t *testing.T) error {

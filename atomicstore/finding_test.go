@@ -173,7 +173,7 @@ func TestDamageComesWithWhatToDoFromOpenAlone(t *testing.T) {
 		file("copy.json", "{\n\"format\": 1,\n\"ep"): "is damaged",
 		file(backupName(3, time.Now()), ""):          "is damaged",
 	} {
-		err := Restore(p.data, path, p.options())
+		err := Restore(t.Context(), p.data, path, p.options())
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "before opening") || errors.Is(err, ErrNoBackup) != (want == "is no backup") {
 			t.Errorf("%s: got %v, want %s", path, err, want)
 		}

@@ -2,6 +2,7 @@ package atomicstore
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -226,7 +227,7 @@ func (m *model) copiedBackup() {
 func (m *model) restore() {
 	m.close() // which may remove old backups
 	b, _, want := m.aBackup()
-	if err := Restore(m.dir, b.Path, m.options()); err != nil {
+	if err := Restore(context.Background(), m.dir, b.Path, m.options()); err != nil {
 		m.rt.Fatalf("restore: %v", err)
 	}
 	m.lines = want
@@ -240,7 +241,7 @@ func (m *model) undo() {
 	back := rapid.IntRange(1, min(modelKeeps, len(m.made))).Draw(m.rt, "changes back")
 	made := m.made[len(m.made)-back]
 	m.close()
-	if err := RestoreBefore(m.dir, made.at.Seq, m.options()); err != nil {
+	if err := RestoreBefore(context.Background(), m.dir, made.at.Seq, m.options()); err != nil {
 		m.rt.Fatalf("undo %s, %d changes back: %v", made.at, back, err)
 	}
 	m.lines = made.before

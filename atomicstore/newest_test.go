@@ -67,7 +67,7 @@ func TestTheNewestSegmentCannotGoUnnoticed(t *testing.T) {
 		if len(look.Findings) != 1 || look.Findings[0].Next != NextRefuses {
 			t.Errorf("Look found %+v", look.Findings)
 		}
-		plan, err := PlanRestoreBefore(p.data, 3, p.options())
+		plan, err := PlanRestoreBefore(t.Context(), p.data, 3, p.options())
 		if err != nil || plan.Seq != 2 {
 			t.Errorf("the plan to go back to before the missing changes is %+v, %v", plan, err)
 		}

@@ -47,7 +47,7 @@ func orderedChild(dir string, again int) {
 		return nil
 	}
 	restore := func() error {
-		err := atomicstore.RestoreBefore(dir, 45, o)
+		err := atomicstore.RestoreBefore(context.Background(), dir, 45, o)
 		if err == nil {
 			fmt.Println("restored")
 		}

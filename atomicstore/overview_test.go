@@ -60,7 +60,7 @@ func TestLookSeesWhatVerifyDoesWithoutReadingAll(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := RestoreBefore(p.data, v.Undoable, o); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, v.Undoable, o); err != nil {
 		t.Error(err)
 	}
 }
@@ -138,7 +138,7 @@ func TestReadSnapshotNeedsNoTypes(t *testing.T) {
 	if err != nil || snap.Position != at || string(snap.State) != `{"lines":["one","two","three"]}` || snap.SavedAt.IsZero() || len(snap.Changes) != 0 {
 		t.Errorf("got %+v, %v", snap, err)
 	}
-	if err := RestoreBefore(p.data, 3, p.options()); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, 3, p.options()); err != nil {
 		t.Fatal(err)
 	}
 	snap, err = ReadSnapshot(p.file())
@@ -183,13 +183,13 @@ func TestLookFindsWhatCanBeUndoneOfBeforeARestore(t *testing.T) {
 		}
 	}
 	want(1, 3)
-	if err := RestoreBefore(p.data, 2, p.options()); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, 2, p.options()); err != nil {
 		t.Fatal(err)
 	}
 	want(1, 3)
 	mustClose(t, p.open(t))
 	want(1, 3) // though the log is empty
-	if err := RestoreBefore(p.data, 3, p.options()); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, 3, p.options()); err != nil {
 		t.Fatal(err)
 	}
 	s = p.open(t)

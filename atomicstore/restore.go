@@ -3,6 +3,7 @@ package atomicstore
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -20,15 +21,10 @@ import (
 // aside. The state as it was becomes a backup.
 //
 // Restore returns [ErrLocked] while the store is open, and [*CorruptError] when
-// the backup is damaged.
-func Restore(dir, backup string, o *Options) error {
-	return lockedDirectory(dir, o, func(c *directory) error {
-		snap, err := c.backup(backup)
-		if err != nil {
-			return err
-		}
-		return c.put(snap)
-	})
+// the backup is damaged. When ctx ends while it still reads, it returns the error
+// of ctx and has changed nothing; what it has begun to write it finishes.
+func Restore(ctx context.Context, dir, backup string, o *Options) error {
+	return restored(ctx, dir, o, func(c *directory) (string, snapshot, error) { return c.chosen(backup) })
 }
 
 // RestoreBefore makes the state before the change seq the state of the closed
@@ -39,27 +35,21 @@ func Restore(dir, backup string, o *Options) error {
 // that was made there; it returns the [*CorruptError] for changes that neither
 // leads to. It returns [*TruncatedError] when the log or a snapshot that old is
 // no longer held.
-func RestoreBefore(dir string, seq uint64, o *Options) error {
-	return lockedDirectory(dir, o, func(c *directory) error {
-		_, snap, err := c.before(seq)
-		if err != nil {
-			return err
-		}
-		return c.put(snap)
-	})
+func RestoreBefore(ctx context.Context, dir string, seq uint64, o *Options) error {
+	return restored(ctx, dir, o, func(c *directory) (string, snapshot, error) { return c.before(seq) })
 }
 
 // directory is that of a store of whatever types, which a program may have
-// open: it is read, or changed under the lock (lockedDirectory).
+// open: it is read, or changed under the lock (restored).
 type directory struct {
 	fs     vfs.FS
 	walDir string
 	data   *dataFile
 }
 
-// lockedDirectory calls f with a store's directory that nobody has open, or
-// returns ErrLocked.
-func lockedDirectory(dir string, o *Options, f func(*directory) error) error {
+// restored puts what find returns in the place of data.json, in a store's
+// directory that nobody has open; else it returns ErrLocked.
+func restored(ctx context.Context, dir string, o *Options, find func(*directory) (string, snapshot, error)) error {
 	opts := o.withDefaults()
 	err := func() error {
 		l, err := lock(filepath.Join(dir, lockName))
@@ -71,7 +61,11 @@ func lockedDirectory(dir string, o *Options, f func(*directory) error) error {
 		if err := c.data.load(); err != nil {
 			return err
 		}
-		return f(c)
+		_, snap, err := c.until(ctx, find)
+		if err != nil {
+			return err
+		}
+		return c.put(snap)
 	}()
 	if err != nil {
 		return prefixed(fmt.Errorf("restore %s: %w", dir, err))
@@ -85,6 +79,24 @@ func openDirectory(dir string, opts Options) *directory {
 		walDir: filepath.Join(dir, walName),
 		data:   newDataFile(dir, opts),
 	}
+}
+
+// until is find that ends with a context: with its error, whatever find made of
+// files that it could not read any more. What is written later does not end.
+func (c *directory) until(ctx context.Context, find func(*directory) (string, snapshot, error)) (string, snapshot, error) {
+	reads := *c
+	reads.fs = endingFS{c.fs, ctx}
+	path, snap, err := find(&reads)
+	if ctx.Err() != nil {
+		err = ctx.Err()
+	}
+	return path, snap, err
+}
+
+// chosen returns a backup, and its path.
+func (c *directory) chosen(path string) (string, snapshot, error) {
+	snap, err := c.backup(path)
+	return path, snap, err
 }
 
 // backup reads a snapshot and checks it.

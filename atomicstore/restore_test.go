@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore/internal/crashfs"
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 // TestEachOfTheLatestModificationsCanBeUndone restores to before each of the
@@ -33,12 +35,12 @@ func TestWithoutBackupDirTheRemedyIsNamed(t *testing.T) {
 	s := mustOpen(t, dir, &Options{BackupDir: backups})
 	mustWrite(t, s, "one", "two")
 	mustClose(t, s)
-	err := RestoreBefore(dir, 2, nil)
+	err := RestoreBefore(t.Context(), dir, 2, nil)
 	var gone *TruncatedError
 	if !errors.As(err, &gone) || !strings.Contains(err.Error(), "set Options.BackupDir") {
 		t.Errorf("got %v, want *TruncatedError and the remedy", err)
 	}
-	if err := RestoreBefore(dir, 2, &Options{BackupDir: backups}); err != nil {
+	if err := RestoreBefore(t.Context(), dir, 2, &Options{BackupDir: backups}); err != nil {
 		t.Error("with it:", err)
 	}
 }
@@ -71,7 +73,7 @@ func undoEach(t *testing.T, dir string, every int, replacedAt []int) {
 	}
 	for seq := at.Seq - 49; seq <= at.Seq; seq++ {
 		copied := d.AfterCrash(crashfs.KeepAll)
-		if err := RestoreBefore(dir, seq, options(copied)); err != nil {
+		if err := RestoreBefore(t.Context(), dir, seq, options(copied)); err != nil {
 			t.Fatalf("a checkpoint every %d, replaced at %v, before %d of %d: %v", every, replacedAt, seq, at.Seq, err)
 		}
 		s := mustOpen(t, dir, options(copied))
@@ -86,10 +88,10 @@ func undoEach(t *testing.T, dir string, every int, replacedAt []int) {
 		}
 	}
 	var gone *TruncatedError
-	if err := RestoreBefore(dir, 2, options(d)); every == 1 && !errors.As(err, &gone) {
+	if err := RestoreBefore(t.Context(), dir, 2, options(d)); every == 1 && !errors.As(err, &gone) {
 		t.Errorf("before change 2: got %v, want *TruncatedError", err)
 	}
-	if err := RestoreBefore(dir, at.Seq+1, options(d)); err == nil {
+	if err := RestoreBefore(t.Context(), dir, at.Seq+1, options(d)); err == nil {
 		t.Error("a change that is not there was undone")
 	}
 }
@@ -106,14 +108,14 @@ func TestARestoreCanBeUndone(t *testing.T) {
 	if err != nil || len(list) != 2 || list[1].Seq != 1 || list[1].Size == 0 || list[1].Time.IsZero() {
 		t.Fatalf("backups %+v, %v", list, err)
 	}
-	if err := Restore(p.data, list[1].Path, p.options()); !errors.Is(err, ErrLocked) {
+	if err := Restore(t.Context(), p.data, list[1].Path, p.options()); !errors.Is(err, ErrLocked) {
 		t.Fatalf("restoring under an open store: got %v, want ErrLocked", err)
 	}
-	if err := RestoreBefore(p.data, 2, p.options()); !errors.Is(err, ErrLocked) {
+	if err := RestoreBefore(t.Context(), p.data, 2, p.options()); !errors.Is(err, ErrLocked) {
 		t.Fatalf("restoring under an open store: got %v, want ErrLocked", err)
 	}
 	mustClose(t, s)
-	if err := Restore(p.data, list[1].Path, p.options()); err != nil {
+	if err := Restore(t.Context(), p.data, list[1].Path, p.options()); err != nil {
 		t.Fatal(err)
 	}
 	s = p.open(t)
@@ -131,7 +133,7 @@ func TestARestoreCanBeUndone(t *testing.T) {
 		}
 	}
 	for range 2 { // to what is there already as well
-		if err := Restore(p.data, newest.Path, p.options()); err != nil {
+		if err := Restore(t.Context(), p.data, newest.Path, p.options()); err != nil {
 			t.Fatal(err)
 		}
 		s = p.open(t)
@@ -150,7 +152,7 @@ func TestARestoreNeedsNoManifest(t *testing.T) {
 	if err := os.Remove(filepath.Join(p.data, manifestName)); err != nil {
 		t.Fatal(err)
 	}
-	if err := RestoreBefore(p.data, 2, p.options()); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, 2, p.options()); err != nil {
 		t.Fatal(err)
 	}
 	s = p.open(t)
@@ -179,7 +181,7 @@ func TestADamagedBackupIsNotRestored(t *testing.T) {
 		t.Fatal(err)
 	}
 	var corrupt *CorruptError
-	if err := Restore(p.data, path, p.options()); !errors.As(err, &corrupt) || corrupt.Path != path {
+	if err := Restore(t.Context(), p.data, path, p.options()); !errors.As(err, &corrupt) || corrupt.Path != path {
 		t.Errorf("got %v, want *CorruptError", err)
 	}
 	s = p.open(t)
@@ -206,16 +208,16 @@ func TestWhatLiesBeforeDamageCanBeRestored(t *testing.T) {
 	var corrupt *CorruptError
 	flip(segmentHeader - 1)
 	for seq := uint64(1); seq <= 3; seq++ {
-		if err := RestoreBefore(p.data, seq, p.options()); !errors.As(err, &corrupt) || corrupt.Path != path {
+		if err := RestoreBefore(t.Context(), p.data, seq, p.options()); !errors.As(err, &corrupt) || corrupt.Path != path {
 			t.Errorf("before change %d of a segment without a header: got %v, want *CorruptError", seq, err)
 		}
 	}
 	flip(segmentHeader - 1)
 	flip(starts[1] + batchHeader)
-	if err := RestoreBefore(p.data, 3, p.options()); !errors.As(err, &corrupt) || corrupt.Seq != 2 {
+	if err := RestoreBefore(t.Context(), p.data, 3, p.options()); !errors.As(err, &corrupt) || corrupt.Seq != 2 {
 		t.Errorf("before a change behind the damage: got %v, want *CorruptError of change 2", err)
 	}
-	if err := RestoreBefore(p.data, 2, p.options()); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, 2, p.options()); err != nil {
 		t.Fatal(err)
 	}
 	s = p.open(t)
@@ -227,7 +229,7 @@ func TestWhatLiesBeforeDamageCanBeRestored(t *testing.T) {
 	}
 
 	// The damage is among what was set aside from now on, and in nobody's way.
-	if err := RestoreBefore(p.data, 4, p.options()); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, 4, p.options()); err != nil {
 		t.Fatal(err)
 	}
 	s = p.open(t)
@@ -268,7 +270,7 @@ func TestWhatFollowsASnapshotBehindDamageCanBeRestored(t *testing.T) {
 			if err := errors.Join(os.CopyFS(copied.data, os.DirFS(p.data)), os.CopyFS(copied.backups, os.DirFS(p.backups))); err != nil {
 				t.Fatal(err)
 			}
-			err := RestoreBefore(copied.data, seq, copied.options())
+			err := RestoreBefore(t.Context(), copied.data, seq, copied.options())
 			var corrupt *CorruptError
 			if seq < 4 || seq > 6 { // before the snapshot, or no change that there was
 				if !errors.As(err, &corrupt) || corrupt.Seq != 1 {
@@ -293,7 +295,7 @@ func TestADamagedLogAmongThoseSetAsideDisablesNoOther(t *testing.T) {
 	s := p.open(t)
 	mustWrite(t, s, "one", "two")
 	mustClose(t, s)
-	if err := RestoreBefore(p.data, 2, p.options()); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, 2, p.options()); err != nil {
 		t.Fatal(err)
 	}
 	mustClose(t, p.open(t))
@@ -304,7 +306,7 @@ func TestADamagedLogAmongThoseSetAsideDisablesNoOther(t *testing.T) {
 	if err := os.WriteFile(bad, []byte("no header"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := RestoreBefore(p.data, 2, o); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, 2, o); err != nil {
 		t.Fatal(err)
 	}
 	if got := logged(); !strings.Contains(got, "set aside is damaged") || !strings.Contains(got, bad) {
@@ -333,7 +335,7 @@ func TestARestoreSurvivesAPowerCut(t *testing.T) {
 			for n := 1; ; n++ {
 				at := cut.AfterCrash(crashfs.KeepAll)
 				at.CrashAt = n
-				err := RestoreBefore(dir, 4, &Options{SegmentBytes: 4 << 10, BackupDir: backups, seam: seam{FS: at}})
+				err := RestoreBefore(t.Context(), dir, 4, &Options{SegmentBytes: 4 << 10, BackupDir: backups, seam: seam{FS: at}})
 				for seed := range uint64(4) {
 					left := at.AfterCrash(crashfs.KeepSome(seed + uint64(n)))
 					s := mustOpen(t, dir, &Options{SegmentBytes: 4 << 10, BackupDir: backups, seam: seam{FS: left}})
@@ -388,11 +390,11 @@ func TestThePlanAndTheRestoreAreOneDecision(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := fingerprint(t, filepath.Dir(copied.data))
-			plan, planErr := PlanRestoreBefore(copied.data, seq, copied.options())
+			plan, planErr := PlanRestoreBefore(t.Context(), copied.data, seq, copied.options())
 			if fingerprint(t, filepath.Dir(copied.data)) != before {
 				t.Error("the plan has changed something")
 			}
-			err := RestoreBefore(copied.data, seq, copied.options())
+			err := RestoreBefore(t.Context(), copied.data, seq, copied.options())
 			if (planErr == nil) != (err == nil) {
 				t.Errorf("batch %d damaged, before change %d: planned %v, done %v", damaged, seq, planErr, err)
 			}
@@ -417,7 +419,7 @@ func TestNumbersGoOnAfterARestore(t *testing.T) {
 	s := p.open(t)
 	old := mustWrite(t, s, numbered("", 4)...)
 	mustClose(t, s)
-	if err := RestoreBefore(p.data, 3, p.options()); err != nil {
+	if err := RestoreBefore(t.Context(), p.data, 3, p.options()); err != nil {
 		t.Fatal(err)
 	}
 	s = p.open(t)
@@ -442,7 +444,56 @@ func TestNumbersGoOnAfterARestore(t *testing.T) {
 		}
 		break
 	}
-	if _, err := PlanRestoreBefore(p.data, 4, p.options()); err != nil {
+	if _, err := PlanRestoreBefore(t.Context(), p.data, 4, p.options()); err != nil {
 		t.Errorf("before a change that was set aside: %v", err)
 	}
+}
+
+// TestRestoreEndsWithItsContext as long as it only reads: then nothing is done,
+// and afterwards all of it.
+func TestRestoreEndsWithItsContext(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	mustWrite(t, s, "one")
+	checkpoint(t, s)
+	mustWrite(t, s, "two", "three")
+	mustClose(t, s)
+	before := fingerprint(t, filepath.Dir(p.data))
+	o := p.options()
+	cancelledAt := func(read int) context.Context {
+		ctx, cancel := context.WithCancel(t.Context())
+		t.Cleanup(cancel)
+		reads := 0
+		o.FS = reading{Disk: vfs.Disk{}, each: func() {
+			if reads++; reads == read {
+				cancel()
+			}
+		}}
+		return ctx
+	}
+	for read := 1; ; read++ {
+		if _, err := PlanRestoreBefore(cancelledAt(read), p.data, 3, o); err == nil {
+			if read < 5 {
+				t.Errorf("the plan reads %d times: too few to mean anything", read-1)
+			}
+			break
+		} else if !errors.Is(err, context.Canceled) {
+			t.Fatalf("cancelled at read %d, the plan gives %v", read, err)
+		}
+	}
+	for read := 1; ; read++ {
+		err := RestoreBefore(cancelledAt(read), p.data, 3, o)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("cancelled at read %d: %v", read, err)
+		}
+		if fingerprint(t, filepath.Dir(p.data)) != before {
+			t.Fatalf("cancelled at read %d it has changed something", read)
+		}
+	}
+	s = p.open(t)
+	defer mustClose(t, s)
+	wantLines(t, s, "one", "two")
 }

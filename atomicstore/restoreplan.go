@@ -1,6 +1,7 @@
 package atomicstore
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -16,20 +17,18 @@ type RestorePlan struct {
 }
 
 // PlanRestore tells what [Restore] would do, and fails where that would, but
-// for a store that is open. It changes nothing.
-func PlanRestore(dir, backup string, o *Options) (*RestorePlan, error) {
-	return planned(dir, o, func(c *directory) (string, snapshot, error) {
-		snap, err := c.backup(backup)
-		return backup, snap, err
-	})
+// for a store that is open. It changes nothing. When ctx ends it returns the
+// error of ctx, after the read under way.
+func PlanRestore(ctx context.Context, dir, backup string, o *Options) (*RestorePlan, error) {
+	return planned(ctx, dir, o, func(c *directory) (string, snapshot, error) { return c.chosen(backup) })
 }
 
 // PlanRestoreBefore tells what [RestoreBefore] would do, as [PlanRestore].
-func PlanRestoreBefore(dir string, seq uint64, o *Options) (*RestorePlan, error) {
-	return planned(dir, o, func(c *directory) (string, snapshot, error) { return c.before(seq) })
+func PlanRestoreBefore(ctx context.Context, dir string, seq uint64, o *Options) (*RestorePlan, error) {
+	return planned(ctx, dir, o, func(c *directory) (string, snapshot, error) { return c.before(seq) })
 }
 
-func planned(dir string, o *Options, find func(*directory) (string, snapshot, error)) (*RestorePlan, error) {
+func planned(ctx context.Context, dir string, o *Options, find func(*directory) (string, snapshot, error)) (*RestorePlan, error) {
 	opts := o.withDefaults()
 	var path string
 	var snap snapshot
@@ -41,7 +40,7 @@ func planned(dir string, o *Options, find func(*directory) (string, snapshot, er
 		if err = c.data.load(); err != nil {
 			break
 		}
-		path, snap, err = find(c)
+		path, snap, err = c.until(ctx, find)
 		var corrupt, again *CorruptError
 		damaged := errors.As(err, &again)
 		if !damaged && !isMissing(err) || errors.As(before, &corrupt) && corrupt.same(again) {

@@ -162,7 +162,7 @@ func TestAgeTakesWhatIsOldAlone(t *testing.T) {
 			t.Errorf("got %+v, want the latest 20 of %d to be undoable", st, at.Seq)
 		}
 		mustClose(t, s)
-		if err := RestoreBefore(dir, at.Seq-19, o); err != nil {
+		if err := RestoreBefore(t.Context(), dir, at.Seq-19, o); err != nil {
 			t.Error(err)
 		}
 	})

@@ -99,7 +99,7 @@ func TestACommandThatIsInterruptedSaysSo(t *testing.T) {
 	h := threeNotes(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for _, args := range [][]string{{"dump", h.data}, {"verify", h.data}, {"tail", h.data}} {
+	for _, args := range [][]string{{"dump", h.data}, {"verify", h.data}, {"tail", h.data}, {"restore", h.data, "--before", "2", "--yes"}} {
 		var out, err bytes.Buffer
 		code := run(ctx, args, &console{in: strings.NewReader(""), out: &out, err: &err})
 		if code != 1 || err.String() != "storectl: interrupted\n" {

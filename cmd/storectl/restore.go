@@ -25,7 +25,7 @@ type restoreCommand struct {
 func (restoreCommand) Help() string {
 	return `Stop the program first: restore refuses while it has the store open. It puts the earlier state in place of data.json; the program takes that over when it starts, in a new epoch. What was newer is set aside in the folder of backups, and the state as it is now becomes a backup, so a restore can be undone.
 
-It says what will happen and asks; without a terminal it needs --yes.
+It says what will happen and asks; without a terminal it needs --yes. Ctrl-C ends it as long as it reads, and nothing is done; what it has begun to write it finishes.
 
 Examples:
 
@@ -86,9 +86,9 @@ func (r *restoreCommand) Run(ctx context.Context, c *console) error {
 		}
 	}
 	if r.Backup != "" {
-		err = atomicstore.Restore(store.dir, r.Backup, store.options())
+		err = atomicstore.Restore(ctx, store.dir, r.Backup, store.options())
 	} else {
-		err = atomicstore.RestoreBefore(store.dir, *r.Before, store.options())
+		err = atomicstore.RestoreBefore(ctx, store.dir, *r.Before, store.options())
 	}
 	if errors.Is(err, atomicstore.ErrLocked) {
 		return store.locked()
@@ -148,9 +148,9 @@ func (r *restoreCommand) plan(ctx context.Context, s *store) (*plan, error) {
 	}
 	if r.Before != nil {
 		p.to = fmt.Sprintf("the state before change %d", *r.Before)
-		p.RestorePlan, err = atomicstore.PlanRestoreBefore(s.dir, *r.Before, s.options())
-		err = s.adviseBefore(err, *r.Before, look)
-	} else if p.RestorePlan, err = atomicstore.PlanRestore(s.dir, r.Backup, s.options()); err == nil {
+		p.RestorePlan, err = atomicstore.PlanRestoreBefore(ctx, s.dir, *r.Before, s.options())
+		err = s.adviseBefore(ctx, err, *r.Before, look)
+	} else if p.RestorePlan, err = atomicstore.PlanRestore(ctx, s.dir, r.Backup, s.options()); err == nil {
 		p.to = fmt.Sprintf("%s, the state after change %d, saved %s", printable(filepath.Base(r.Backup)), p.Seq, stamp(p.SavedAt))
 	}
 	if err != nil {
@@ -166,14 +166,14 @@ func (r *restoreCommand) plan(ctx context.Context, s *store) (*plan, error) {
 func (p *plan) otherEpoch() bool { return p.from.Epoch != "" && p.Epoch != p.from.Epoch }
 
 // adviseBefore adds what can be undone to why a change cannot be.
-func (s *store) adviseBefore(err error, seq uint64, look *atomicstore.Overview) error {
+func (s *store) adviseBefore(ctx context.Context, err error, seq uint64, look *atomicstore.Overview) error {
 	var gone *atomicstore.TruncatedError
 	var corrupt *atomicstore.CorruptError
 	switch {
 	case errors.As(err, &gone):
 		return fmt.Errorf("change %d cannot be undone any more: %s", seq, undoable(look))
 	case errors.As(err, &corrupt) && s.isSegment(corrupt.Path) && corrupt.Seq < seq:
-		if _, planErr := atomicstore.PlanRestoreBefore(s.dir, corrupt.Seq, s.options()); planErr == nil {
+		if _, planErr := atomicstore.PlanRestoreBefore(ctx, s.dir, corrupt.Seq, s.options()); planErr == nil {
 			return fmt.Errorf("%w\nwhat lies before the damage can be restored: storectl restore %s --before %d", err, s.dir, corrupt.Seq)
 		}
 	}

@@ -105,7 +105,7 @@ func (s *statCommand) Run(ctx context.Context, c *console) error {
 	} else {
 		err = o.print(c, store, look.Backups)
 	}
-	verdict := store.verdict(look.Findings, look.Snapshot)
+	verdict := store.verdict(ctx, look.Findings, look.Snapshot)
 	if verdict != nil {
 		verdict = fmt.Errorf("%w\nstorectl verify %s reads everything", verdict, store.dir)
 	}

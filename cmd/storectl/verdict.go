@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -12,7 +13,7 @@ import (
 
 // verdict says what findings mean for the next start, the worst one first. It
 // is nil when there are none.
-func (s *store) verdict(findings []atomicstore.Finding, present atomicstore.SnapshotReport) error {
+func (s *store) verdict(ctx context.Context, findings []atomicstore.Finding, present atomicstore.SnapshotReport) error {
 	if len(findings) == 0 {
 		return nil
 	}
@@ -27,7 +28,7 @@ func (s *store) verdict(findings []atomicstore.Finding, present atomicstore.Snap
 		}
 		lines = append(lines, line)
 	}
-	return errors.New(strings.Join(append(lines, s.remedies(findings, present)...), "\n"))
+	return errors.New(strings.Join(append(lines, s.remedies(ctx, findings, present)...), "\n"))
 }
 
 func (s *store) headline(findings []atomicstore.Finding) string {
@@ -56,7 +57,7 @@ func (s *store) headline(findings []atomicstore.Finding) string {
 }
 
 // remedies says what to do.
-func (s *store) remedies(findings []atomicstore.Finding, present atomicstore.SnapshotReport) (lines []string) {
+func (s *store) remedies(ctx context.Context, findings []atomicstore.Finding, present atomicstore.SnapshotReport) (lines []string) {
 	told := map[atomicstore.Next]bool{}
 	for _, f := range findings {
 		if told[f.Next] {
@@ -70,7 +71,7 @@ func (s *store) remedies(findings []atomicstore.Finding, present atomicstore.Sna
 			case f.Path == s.walDir() && whole, s.isSegment(f.Path) && whole && present.Seq >= f.Seq:
 				lines = append(lines, fmt.Sprintf("storectl restore %s data.json goes on from data.json, after change %d, without the log", s.dir, present.Seq))
 			case s.isSegment(f.Path):
-				if p, err := atomicstore.PlanRestoreBefore(s.dir, f.Seq, s.options()); err == nil {
+				if p, err := atomicstore.PlanRestoreBefore(ctx, s.dir, f.Seq, s.options()); err == nil {
 					lines = append(lines, fmt.Sprintf("storectl restore %s --before %d goes back to change %d, the last before the damage", s.dir, f.Seq, p.Seq))
 				}
 			}

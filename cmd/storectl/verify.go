@@ -51,7 +51,7 @@ func (v *verifyCommand) Run(ctx context.Context, c *console) error {
 	} else {
 		err = printReport(c, store, report, found)
 	}
-	return errors.Join(err, store.verdict(report.Findings, report.Snapshot))
+	return errors.Join(err, store.verdict(ctx, report.Findings, report.Snapshot))
 }
 
 func printReport(c *console, s *store, r *atomicstore.Report, found *damage) error {
