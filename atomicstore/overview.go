@@ -9,27 +9,29 @@ import (
 	"time"
 )
 
-// Overview is what Look found.
+// Overview is what Look found. As JSON it has the names of Report where it says
+// the same; times that are not known are left out.
 type Overview struct {
-	Epoch    string          // of the log, or of data.json where that cannot tell; "" when there is none
-	First    uint64          // the oldest change in the log
-	Last     uint64          // the latest change
-	LastTime time.Time       // of the latest change, UTC; zero when the log holds none
-	Segments []SegmentReport // oldest first; batches are not counted
-	Snapshot SnapshotReport
-	Backups  []Backup // oldest first
+	Epoch    string          `json:"epoch"`             // of the log, or of data.json where that cannot tell; "" when there is none
+	First    uint64          `json:"first"`             // the oldest change in the log; 0 when there is no log
+	Last     uint64          `json:"last"`              // the latest change in it; says nothing when there is no log
+	LastTime time.Time       `json:"lastTime,omitzero"` // of the latest change, UTC; zero when the log holds none
+	Segments []SegmentReport `json:"segments"`          // oldest first; batches are not counted
+	Snapshot SnapshotReport  `json:"snapshot"`
+	Backups  []Backup        `json:"backups"` // oldest first
 
-	SetAside      int   // files
-	SetAsideBytes int64 // of those files
+	SetAsideFiles int   `json:"setAsideFiles"` // how many
+	SetAsideBytes int64 `json:"setAsideBytes"` // of those files
 
 	// Findings is what is damaged, or could not be read, of what Look reads.
-	Findings []Finding
+	Findings []Finding `json:"findings"`
 
 	// Undoable is the oldest change that RestoreBefore can undo, and UndoableTo
 	// the latest, as far as the names and the first lines of the backups tell;
 	// both are 0 when there is none. Where nothing was changed since the data was
 	// replaced, they are of the log that was set aside then.
-	Undoable, UndoableTo uint64
+	Undoable   uint64 `json:"undoable"`
+	UndoableTo uint64 `json:"undoableTo"`
 }
 
 // Look tells what there is in a store's directory without reading all of it:
@@ -50,12 +52,9 @@ func Look(ctx context.Context, dir string, o *Options) (*Overview, error) {
 func look(ctx context.Context, dir string, opts Options) (*Overview, error) {
 	opts.Logger = (*Options)(nil).withDefaults().Logger
 	c := openDirectory(dir, opts)
-	v := new(Overview)
+	v := &Overview{Segments: []SegmentReport{}, Backups: []Backup{}, Findings: []Finding{}} // [] in JSON
 	r := Report{Snapshot: SnapshotReport{Path: c.data.path()}}
-	if err := r.manifest(c); err != nil {
-		return v, err
-	}
-	broken, err := r.snapshot(c)
+	broken, err := r.present(c)
 	if err != nil {
 		return v, err
 	}
@@ -79,7 +78,7 @@ func look(ctx context.Context, dir string, opts Options) (*Overview, error) {
 	}
 	r.find(c, damage, broken)
 	r.unread(c.data.backupDir, unread)
-	v.Findings = r.Findings
+	v.Findings = append(v.Findings, r.Findings...)
 	if v.Epoch == "" && broken == nil {
 		v.Epoch = v.Snapshot.Epoch // the log cannot tell
 	}
@@ -91,12 +90,12 @@ func (v *Overview) backups(c *directory) error {
 	if err != nil && !isMissing(err) {
 		return err
 	}
-	v.Backups = list
+	v.Backups = append(v.Backups, list...)
 	asides, err := listAsides(c.fs, c.data.asideDir())
 	if err != nil && !isMissing(err) {
 		return err
 	}
-	v.SetAside = len(asides)
+	v.SetAsideFiles = len(asides)
 	for _, f := range asides {
 		v.SetAsideBytes += f.size
 	}
@@ -109,7 +108,7 @@ func (v *Overview) log(ctx context.Context, c *directory) error {
 	if err != nil {
 		return err
 	}
-	v.Segments = nil
+	v.Segments = []SegmentReport{}
 	for i, s := range found.segments {
 		id, err := c.fs.Stat(s.path)
 		if err != nil {

@@ -2,11 +2,16 @@ package atomicstore
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
+
+	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
 func TestLookSeesWhatVerifyDoesWithoutReadingAll(t *testing.T) {
@@ -197,4 +202,103 @@ func TestLookFindsWhatCanBeUndoneOfBeforeARestore(t *testing.T) {
 	mustWrite(t, s, "four")
 	mustClose(t, s)
 	want(4, 4)
+}
+
+// justAfter calls a function once, when a file of a name was read.
+type justAfter struct {
+	vfs.Disk
+	name string
+	once *sync.Once
+	f    func()
+}
+
+func (d justAfter) Read(path string) ([]byte, error) {
+	data, err := d.Disk.Read(path)
+	if filepath.Base(path) == d.name {
+		d.once.Do(d.f)
+	}
+	return data, err
+}
+
+// TestADataFileThatIsReplacedMeanwhileIsNobodyElses: the store may write it
+// between a look at MANIFEST and one at data.json.
+func TestADataFileThatIsReplacedMeanwhileIsNobodyElses(t *testing.T) {
+	p := newHome(t)
+	s := p.open(t)
+	defer mustClose(t, s)
+	for _, who := range []string{"Look", "Verify"} {
+		mustWrite(t, s, "by "+who)
+		o := p.options()
+		o.FS = justAfter{name: manifestName, once: new(sync.Once), f: func() { checkpoint(t, s) }}
+		var snap SnapshotReport
+		if who == "Look" {
+			v, err := Look(t.Context(), p.data, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			snap = v.Snapshot
+		} else {
+			r, err := Verify(t.Context(), p.data, toVerify(o))
+			if err != nil {
+				t.Fatal(err)
+			}
+			snap = r.Snapshot
+		}
+		if _, at := s.State(); snap.Whose != "store" || snap.Seq != at.Seq {
+			t.Errorf("%s says %+v, data.json is the store's, after change %d", who, snap, at.Seq)
+		}
+	}
+	p.put(t, `{"lines":["his"]}`)
+	if v, err := Look(t.Context(), p.data, p.options()); err != nil || v.Snapshot.Whose != "operator" {
+		t.Errorf("of another's file Look says %+v, %v", v.Snapshot, err)
+	}
+}
+
+// TestTheNamesInAnOverviewAreThoseOfAReport where the two say the same.
+func TestTheNamesInAnOverviewAreThoseOfAReport(t *testing.T) {
+	names := func(value any) (list []string) {
+		data, err := json.Marshal(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(data, &fields); err != nil {
+			t.Fatal(err)
+		}
+		for name, field := range fields {
+			if string(field) == "null" {
+				t.Errorf("%T: %s is null", value, name)
+			}
+		}
+		return slices.Sorted(maps.Keys(fields))
+	}
+	empty, err := Look(t.Context(), t.TempDir(), nil)
+	if err == nil {
+		t.Error("an empty folder is no error")
+	}
+	want := []string{"backups", "epoch", "findings", "first", "last", "segments", "setAsideBytes", "setAsideFiles", "snapshot", "undoable", "undoableTo"}
+	if got := names(empty); !slices.Equal(got, want) {
+		t.Errorf("nothing known: got %q, want %q", got, want)
+	}
+	p := newHome(t)
+	s := p.open(t)
+	mustWrite(t, s, "one")
+	mustClose(t, s)
+	v, err := Look(t.Context(), p.data, p.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := names(v), slices.Sorted(slices.Values(append(want, "lastTime"))); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	r, err := Verify(t.Context(), p.data, &VerifyOptions{BackupDir: p.backups})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ofReport := names(r)
+	for _, name := range []string{"backups", "epoch", "findings", "first", "last", "segments", "snapshot"} {
+		if !slices.Contains(ofReport, name) {
+			t.Errorf("Report has no %q: %q", name, ofReport)
+		}
+	}
 }

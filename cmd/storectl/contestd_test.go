@@ -110,7 +110,7 @@ func TestAnOperatorOfContestdFindsAndRestoresWhatIsThere(t *testing.T) {
 	data := filepath.Join(state, "data")
 	for _, dir := range []string{data, state} {
 		o := decode[overview](t, mustRun(t, "stat", "--json", dir))
-		if o.Dir != data || !o.InUse || o.Last != 3 || o.Undoable != 1 || o.Backups.Dir != filepath.Join(state, "backups") || o.Backups.Count == 0 {
+		if o.Dir != data || !o.InUse || o.Last == nil || *o.Last != 3 || o.Undoable != 1 || o.Backups.Dir != filepath.Join(state, "backups") || o.Backups.Count == 0 {
 			t.Errorf("stat %s: got %+v", dir, o)
 		}
 		mustRun(t, "verify", dir)

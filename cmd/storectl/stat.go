@@ -32,8 +32,8 @@ type overview struct {
 	InUse bool   `json:"inUse"` // a program has it open
 
 	Epoch      string     `json:"epoch"`
-	First      uint64     `json:"first"` // the oldest change in the log
-	Last       uint64     `json:"last"`  // the latest change
+	First      *uint64    `json:"first"` // the oldest change in the log; null when there is no log, or it cannot be read
+	Last       *uint64    `json:"last"`  // the latest change; null as First
 	LastTime   *time.Time `json:"lastTime"`
 	Undoable   uint64     `json:"undoable"`   // the oldest change that restore --before can undo; 0 for none
 	UndoableTo uint64     `json:"undoableTo"` // the latest one; of before the data was replaced, if nothing was changed since
@@ -56,6 +56,8 @@ type overview struct {
 	} `json:"setAside"`
 	Damage   *damage               `json:"damage"`   // the first one; null when there is none
 	Findings []atomicstore.Finding `json:"findings"` // all damage, and what the next start does
+
+	look *atomicstore.Overview
 }
 
 // segment is a file of the log.
@@ -63,8 +65,8 @@ type segment struct {
 	Path    string    `json:"path"`
 	First   uint64    `json:"first"`
 	Changes uint64    `json:"changes"`
-	Bytes   int64     `json:"bytes"` // preallocated ones too
-	Time    time.Time `json:"time"`  // of its first change or before
+	Size    int64     `json:"size"` // bytes, preallocated ones too
+	Time    time.Time `json:"time"` // of its first change or before
 }
 
 // damage is an atomicstore.CorruptError as JSON.
@@ -113,12 +115,12 @@ func (s *statCommand) Run(ctx context.Context, c *console) error {
 }
 
 func (o *overview) fill(look *atomicstore.Overview, s *store) {
-	o.Epoch, o.First, o.Last, o.Undoable, o.UndoableTo, o.Snapshot = look.Epoch, look.First, look.Last, look.Undoable, look.UndoableTo, look.Snapshot
+	o.look, o.Epoch, o.Undoable, o.UndoableTo, o.Snapshot = look, look.Epoch, look.Undoable, look.UndoableTo, look.Snapshot
+	if look.First > 0 {
+		o.First, o.Last = &look.First, &look.Last
+	}
 	if !look.LastTime.IsZero() {
 		o.LastTime = &look.LastTime
-	}
-	if o.Findings == nil {
-		o.Findings = []atomicstore.Finding{} // [] in JSON
 	}
 	o.Log.Segments = []segment{}
 	for _, s := range look.Segments {
@@ -136,7 +138,7 @@ func (o *overview) fill(look *atomicstore.Overview, s *store) {
 			o.Backups.Newest = &b.Time
 		}
 	}
-	o.SetAside.Count, o.SetAside.Bytes = look.SetAside, look.SetAsideBytes
+	o.SetAside.Count, o.SetAside.Bytes = look.SetAsideFiles, look.SetAsideBytes
 }
 
 func (o *overview) print(c *console, s *store, backups []atomicstore.Backup) error {
@@ -151,7 +153,7 @@ func (o *overview) print(c *console, s *store, backups []atomicstore.Backup) err
 	rows := [][]string{
 		{"store", o.Dir + map[bool]string{true: ", a program has it open", false: ", nobody has it open"}[o.InUse]},
 		{"epoch", cmp.Or(o.Epoch, "unknown")},
-		{"changes", changesHeld(o.First, o.Last, o.LastTime, o.Damage)},
+		{"changes", changesHeld(o.look.First, o.look.Last, o.LastTime, o.Damage)},
 		{"log", log},
 		{"data.json", data},
 	}
@@ -174,7 +176,7 @@ func (o *overview) print(c *console, s *store, backups []atomicstore.Backup) err
 	}
 	switch {
 	case o.Undoable == 0:
-	case o.UndoableTo > o.Last || o.First > o.Last:
+	case o.UndoableTo > o.look.Last || o.look.First > o.look.Last:
 		rows = append(rows, []string{"", fmt.Sprintf("or any change from %d to %d of before that, with restore --before", o.Undoable, o.UndoableTo)})
 	default:
 		rows = append(rows, []string{"undo", fmt.Sprintf("any change from %d on, with restore --before", o.Undoable)})
@@ -185,7 +187,7 @@ func (o *overview) print(c *console, s *store, backups []atomicstore.Backup) err
 // replaced returns the backup of the state that was there when the data was
 // replaced, as by a restore, if nothing was changed since.
 func (o *overview) replaced(backups []atomicstore.Backup) (last *atomicstore.Backup) {
-	if o.Last >= o.First || o.Damage.inLog() {
+	if o.look.Last >= o.look.First || o.Damage.inLog() {
 		return nil
 	}
 	for i, b := range backups {
