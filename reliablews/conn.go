@@ -256,6 +256,7 @@ var (
 	errProtocol   = &refusal{CloseProtocol, "protocol"}
 	errNotAllowed = &refusal{CloseUnauthorized, "unauthorized"}
 	errTakenOver  = &refusal{CloseTakenOver, "taken over"}
+	errNoRoom     = &refusal{websocket.CloseTryAgainLater, "no room"}
 )
 
 // takeFrame handles a frame.
@@ -414,23 +415,27 @@ func (c *conn) welcome(f *clientFrame) error {
 		user = who.User
 	}
 	h, o := c.hub, &c.hub.opts
-	session, token, old, resumed := h.sessions.open(f, user, c)
-	if session == nil {
-		return errTakenOver
+	opened, err := h.sessions.open(f, user, c)
+	if err != nil {
+		if err == errNoRoom {
+			h.counts.sessionsRefused.Add(1)
+		}
+		return err
 	}
+	session := opened.session
 	c.session = session
 	h.presence.join(user)
-	if old != nil {
-		old.close(CloseTakenOver, "taken over")
+	if opened.old != nil {
+		opened.old.close(CloseTakenOver, "taken over")
 	}
-	if resumed {
+	if opened.resumed {
 		h.counts.resumed.Add(1)
 	}
 
 	welcome := serverFrame{
 		T:         "welcome",
 		Session:   session.id,
-		Token:     token,
+		Token:     opened.token,
 		Topics:    map[string]topicState{},
 		Heartbeat: o.HeartbeatInterval.Milliseconds(),
 		Timeout:   o.HeartbeatTimeout.Milliseconds(),

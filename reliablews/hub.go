@@ -53,7 +53,7 @@ func NewHub(o *HubOptions) *Hub {
 	}
 	h.beats.interval = h.opts.HeartbeatInterval
 	h.ctx, h.cancel = context.WithCancel(context.Background())
-	h.sessions = newSessions(h.opts.SessionLifetime, func(n int) { h.counts.inboxDropped.Add(uint64(n)) })
+	h.sessions = newSessions(h.opts.SessionLifetime, h.opts.MaxSessions, &h.counts)
 	h.presence = newPresence(h.opts.PresenceGrace, h.opts.OnPresence)
 	h.handlers.Store(&map[string]Handler{})
 	h.upgrader = websocket.Upgrader{
@@ -171,10 +171,15 @@ func (h *Hub) admit(w http.ResponseWriter, address string) bool {
 	case crowded:
 		status, text = http.StatusTooManyRequests, "No more connections are taken from this address now."
 	}
-	w.Header().Set("Retry-After", strconv.Itoa(int(h.opts.BackoffMax/time.Second)))
-	http.Error(w, text, status)
+	h.turnAway(w, status, text)
 	h.counts.turnedAway.Add(1)
 	return false
+}
+
+// turnAway answers a client that may come back later.
+func (h *Hub) turnAway(w http.ResponseWriter, status int, text string) {
+	w.Header().Set("Retry-After", strconv.Itoa(int(h.opts.BackoffMax/time.Second)))
+	http.Error(w, text, status)
 }
 
 type admission int

@@ -79,6 +79,12 @@ type HubOptions struct {
 	// 5 minutes.
 	SessionLifetime time.Duration
 
+	// MaxSessions bounds the sessions, those without a connection included. A new
+	// one over it takes the place of the one that has been without a connection
+	// for longest; when each has one, the hello is refused with 503, or closed
+	// with 1013, and the client comes back later. Default: 100,000.
+	MaxSessions int
+
 	// MaxInbox bounds the messages that wait for one session, and MaxInboxBytes
 	// their bytes. Over it the oldest go, and the client is told. Defaults:
 	// 1,000 and 1 MiB.
@@ -172,6 +178,7 @@ func (o *HubOptions) withDefaults() HubOptions {
 	orDefault(&c.MaxMessageBytes, 1<<20)
 	orDefault(&c.HistoryBytes, 64<<20)
 	orDefault(&c.SessionLifetime, 5*time.Minute)
+	orDefault(&c.MaxSessions, 100_000)
 	orDefault(&c.MaxInbox, 1000)
 	orDefault(&c.MaxInboxBytes, 1<<20)
 	orDefault(&c.Window, 64)

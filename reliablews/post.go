@@ -79,8 +79,13 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 	if !out.poll {
 		c.silence = time.AfterFunc(h.opts.HeartbeatTimeout, c.silent)
 	}
-	if refused := new(refusal); errors.As(c.welcome(f), &refused) {
-		c.close(refused.code, refused.reason)
+	var refused *refusal
+	if errors.As(c.welcome(f), &refused) {
+		if refused == errNoRoom {
+			c.cancel()
+		} else {
+			c.close(refused.code, refused.reason)
+		}
 	} else if c.poll && c.first {
 		out.hurry() // it cannot send before it has its session
 	}
@@ -103,6 +108,11 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 	}
 	out.abort()
 	c.end()
+	if refused == errNoRoom && !out.begun {
+		out.control.SetWriteDeadline(time.Now().Add(out.timeout)) // abort has set another
+		h.turnAway(w, http.StatusServiceUnavailable, "No more sessions are taken now.")
+		return
+	}
 	out.answer()
 }
 
@@ -186,6 +196,7 @@ type exchange struct {
 	once    sync.Once
 
 	mu      sync.Mutex // guards w and the fields below
+	begun   bool // something was written
 	list    bytes.Buffer
 	hurried bool
 	ended   bool // the handler has returned, or is about to
@@ -213,6 +224,7 @@ func (e *exchange) write(pieces [][]byte) error {
 	if e.ended {
 		return http.ErrHandlerTimeout
 	}
+	e.begun = true
 	if e.poll {
 		e.append(pieces)
 		return nil

@@ -1,6 +1,7 @@
 package reliablews
 
 import (
+	"container/list"
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/subtle"
@@ -9,10 +10,7 @@ import (
 	"time"
 )
 
-const (
-	sessionSweep = time.Minute
-	maxSessions  = 100_000
-)
+const sessionSweep = time.Minute
 
 // session is a client over several connections. Only the hash of its token is
 // kept: whoever reads memory cannot take it over.
@@ -22,13 +20,14 @@ type session struct {
 	token [sha256.Size]byte
 
 	// Guarded by sessions.mu.
-	conn    *conn     // nil while it has none
-	hello   uint64    // number of its latest hello
-	left    time.Time // when the last connection ended
-	poll    bool      // its latest connection was a poll
-	login   string    // that its latest hello was authorized by,
-	until   time.Time // until when, if not for ever,
-	revoked bool      // and whether that was taken back since
+	conn    *conn         // nil while it has none
+	hello   uint64        // number of its latest hello
+	left    time.Time     // when the last connection ended
+	away    *list.Element // in sessions.away, nil while it has a connection
+	poll    bool          // its latest connection was a poll
+	login   string        // that its latest hello was authorized by,
+	until   time.Time     // until when, if not for ever,
+	revoked bool          // and whether that was taken back since
 
 	// Most sessions have neither: both are made when they are needed.
 	inbox   atomic.Pointer[inbox]
@@ -56,49 +55,62 @@ func (s *session) ownAnswers(window int) *answers {
 // concurrent use.
 type sessions struct {
 	lifetime time.Duration
-	dropped  func(messages int) // with sessions and by age, from their inboxes
+	max      int
+	counts   *counts
 
 	mu     sync.Mutex // guards the fields below, and conn and left of each session
 	byID   map[string]*session
 	byUser map[string]map[*session]struct{} // but for strangers
+	away   list.List                        // of *session: those without a connection, longest first
 	timer  *time.Timer                      // nil while there are no sessions
 	closed bool
 }
 
-func newSessions(lifetime time.Duration, dropped func(int)) *sessions {
+func newSessions(lifetime time.Duration, max int, counts *counts) *sessions {
 	return &sessions{
-		lifetime: lifetime, dropped: dropped,
+		lifetime: lifetime, max: max, counts: counts,
 		byID: map[string]*session{}, byUser: map[string]map[*session]struct{}{},
 	}
 }
 
+// opening is what a hello gets.
+type opening struct {
+	session *session
+	token   string
+	old     *conn // that had the session before
+	resumed bool
+}
+
 // open returns the session that a hello asks for, if its token is right and it
-// belongs to the same user, or a new one with its token. old is the connection
-// that the session had, if any. A hello that the network brought behind a newer
-// one of the same session opens nothing: its connection was given up, and would
-// take the session from the one that is used.
-func (s *sessions) open(f *clientFrame, user string, c *conn) (opened *session, newToken string, old *conn, resumed bool) {
+// belongs to the same user, or a new one with its token. errTakenOver refuses a
+// hello that the network brought behind a newer one of the same session: its
+// connection was given up, and would take the session from the one that is used.
+// errNoRoom says that as many as there may be have a connection.
+func (s *sessions) open(f *clientFrame, user string, c *conn) (opening, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if known := s.known(f.Session, f.Token); known != nil && known.user == user {
 		if f.N > 0 && f.N < known.hello {
-			return nil, "", nil, false
+			return opening{}, errTakenOver
 		}
-		known.hello = f.N
-		old, known.conn = known.conn, c
+		known.hello = max(known.hello, f.N)
+		old := known.conn
+		known.conn = c
+		s.back(known)
 		known.authorized(c.identity.Load())
 		c.first = !known.poll
 		known.poll = c.poll
-		return known, f.Token, old, true
+		return opening{session: known, token: f.Token, old: old, resumed: true}, nil
+	}
+	if len(s.byID) >= s.max && !s.evict() {
+		return opening{}, errNoRoom
 	}
 	c.first = true
-	newToken = rand.Text()
-	opened = &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, poll: c.poll, hello: f.N}
+	newToken := rand.Text()
+	opened := &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, poll: c.poll, hello: f.N}
 	opened.authorized(c.identity.Load())
-	if len(s.byID) < maxSessions {
-		s.keep(opened)
-	}
-	return opened, newToken, nil, false
+	s.keep(opened)
+	return opening{session: opened, token: newToken}, nil
 }
 
 // known returns the session with an id and its token. The caller holds the lock.
@@ -121,6 +133,40 @@ func (s *sessions) keep(x *session) {
 	}
 	if s.timer == nil && !s.closed {
 		s.timer = time.AfterFunc(sessionSweep, s.sweep)
+	}
+}
+
+// evict makes room: it forgets the session that has been without a connection
+// for longest. It returns false when each has one. The caller holds the lock.
+func (s *sessions) evict() bool {
+	longest := s.away.Front()
+	if longest == nil {
+		return false
+	}
+	s.forget(longest.Value.(*session))
+	s.counts.sessionsEvicted.Add(1)
+	return true
+}
+
+// forget lets go of a session without a connection. The caller holds the lock.
+func (s *sessions) forget(x *session) {
+	if box := x.inbox.Load(); box != nil {
+		s.counts.inboxDropped.Add(uint64(box.len()))
+	}
+	s.back(x)
+	delete(s.byID, x.id)
+	delete(s.byUser[x.user], x)
+	if len(s.byUser[x.user]) == 0 {
+		delete(s.byUser, x.user)
+	}
+}
+
+// back takes a session off the list of those without a connection. The caller
+// holds the lock.
+func (s *sessions) back(x *session) {
+	if x.away != nil {
+		s.away.Remove(x.away)
+		x.away = nil
 	}
 }
 
@@ -175,7 +221,7 @@ func (s *sessions) leave(of *session, c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if of.conn == c {
-		of.conn, of.left = nil, time.Now()
+		of.conn, of.left, of.away = nil, time.Now(), s.away.PushBack(of)
 	}
 }
 
@@ -185,16 +231,9 @@ func (s *sessions) sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	before := time.Now().Add(-s.lifetime)
-	for id, x := range s.byID {
+	for _, x := range s.byID {
 		if x.conn == nil && !x.left.After(before) {
-			if box := x.inbox.Load(); box != nil {
-				s.dropped(box.len())
-			}
-			delete(s.byID, id)
-			delete(s.byUser[x.user], x)
-			if len(s.byUser[x.user]) == 0 {
-				delete(s.byUser, x.user)
-			}
+			s.forget(x)
 			continue
 		}
 		box := x.inbox.Load()
@@ -202,7 +241,7 @@ func (s *sessions) sweep() {
 			continue
 		}
 		if n := box.expire(before); n > 0 {
-			s.dropped(n)
+			s.counts.inboxDropped.Add(uint64(n))
 			if x.conn != nil {
 				x.conn.nudge() // it is told of the gap
 			}

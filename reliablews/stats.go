@@ -11,6 +11,8 @@ type Stats struct {
 	Connections       int           `json:"connections"`       // now
 	Topics            int           `json:"topics"`            // now
 	Sessions          int           `json:"sessions"`          // now, those without a connection included
+	SessionsEvicted   uint64        `json:"sessionsEvicted"`   // forgotten early, for a new one
+	SessionsRefused   uint64        `json:"sessionsRefused"`   // hellos that there was no room for
 	Users             int           `json:"users"`             // now, see Hub.Present
 	HistoryBytes      int64         `json:"historyBytes"`      // now, of all topics
 	Accepted          uint64        `json:"accepted"`          // connections
@@ -41,6 +43,7 @@ type counts struct {
 	historyReads, historyErrors, sent, inboxDropped atomic.Uint64
 	received, repeated, handlerErrors               atomic.Uint64
 	throttled, turnedAway                           atomic.Uint64
+	sessionsEvicted, sessionsRefused                atomic.Uint64
 
 	mu        sync.Mutex // guards the fields below
 	roundTrip time.Duration
@@ -78,6 +81,8 @@ func (h *Hub) Stats() Stats {
 		Connections:       connections,
 		Topics:            topics,
 		Sessions:          sessions,
+		SessionsEvicted:   h.counts.sessionsEvicted.Load(),
+		SessionsRefused:   h.counts.sessionsRefused.Load(),
 		Users:             users,
 		HistoryBytes:      h.held.Load(),
 		Accepted:          h.counts.accepted.Load(),
