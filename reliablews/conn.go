@@ -121,7 +121,10 @@ func (c *conn) end() {
 	h.mu.Lock()
 	delete(h.conns, c)
 	h.mu.Unlock()
-	h.leave(c.address)
+	if !c.poll { // a poll's answer is still to be written
+		h.vacate(c.address)
+	}
+	h.running.Done()
 }
 
 // cancel ends the connection's context.

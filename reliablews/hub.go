@@ -33,12 +33,12 @@ type Hub struct {
 
 	trimming sync.Mutex
 
-	mu        sync.Mutex // guards the fields below
-	topics    map[string]*Topic
-	conns     map[*conn]struct{}
-	entered   int // connections, those in their handshake included
-	addresses map[string]int
-	closing   bool
+	mu      sync.Mutex // guards the fields below
+	topics  map[string]*Topic
+	conns   map[*conn]struct{}
+	entered places // connections, those in their handshake included
+	asking  places // requests by POST that are none, or not yet
+	closing bool
 
 	running sync.WaitGroup // connections, and what is done for several of them
 }
@@ -46,10 +46,11 @@ type Hub struct {
 // NewHub returns a hub without topics.
 func NewHub(o *HubOptions) *Hub {
 	h := &Hub{
-		opts:      o.withDefaults(),
-		topics:    map[string]*Topic{},
-		conns:     map[*conn]struct{}{},
-		addresses: map[string]int{},
+		opts:    o.withDefaults(),
+		topics:  map[string]*Topic{},
+		conns:   map[*conn]struct{}{},
+		entered: places{addresses: map[string]int{}},
+		asking:  places{addresses: map[string]int{}},
 	}
 	h.beats.interval = h.opts.HeartbeatInterval
 	h.ctx, h.cancel = context.WithCancel(context.Background())
@@ -164,8 +165,13 @@ func (h *Hub) authorize(r *http.Request) (_ *Identity, later bool, err error) {
 
 // admit counts a connection in, or answers why not.
 func (h *Hub) admit(w http.ResponseWriter, address string) bool {
+	return h.pass(w, h.enter(address))
+}
+
+// pass answers one who is not admitted.
+func (h *Hub) pass(w http.ResponseWriter, a admission) bool {
 	status, text := http.StatusServiceUnavailable, "No more connections are taken now."
-	switch h.enter(address) {
+	switch a {
 	case admitted:
 		return true
 	case crowded:
@@ -194,26 +200,66 @@ const (
 func (h *Hub) enter(address string) admission {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.closing || h.entered >= h.opts.MaxConnections {
+	if h.closing {
 		return full
 	}
-	if h.addresses[address] >= h.opts.MaxPerAddress {
-		return crowded
+	a := h.entered.enter(address, &h.opts)
+	if a == admitted {
+		h.running.Add(1)
 	}
-	h.entered++
-	h.addresses[address]++
-	h.running.Add(1)
-	return admitted
+	return a
 }
 
 func (h *Hub) leave(address string) {
-	h.mu.Lock()
-	h.entered--
-	if h.addresses[address]--; h.addresses[address] == 0 {
-		delete(h.addresses, address)
-	}
-	h.mu.Unlock()
+	h.vacate(address)
 	h.running.Done()
+}
+
+// vacate is leave for what Shutdown does not wait for any more.
+func (h *Hub) vacate(address string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.entered.leave(address)
+}
+
+// ask counts a request by POST in, or answers why not. They have places of their
+// own: a client with a stream needs both.
+func (h *Hub) ask(w http.ResponseWriter, address string) bool {
+	h.mu.Lock()
+	a := h.asking.enter(address, &h.opts)
+	h.mu.Unlock()
+	return h.pass(w, a)
+}
+
+func (h *Hub) asked(address string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.asking.leave(address)
+}
+
+// places are those of connections, or of requests, that are taken.
+type places struct {
+	total     int
+	addresses map[string]int // by address
+}
+
+func (c *places) enter(address string, o *HubOptions) admission {
+	if c.total >= o.MaxConnections {
+		return full
+	}
+	if c.addresses[address] >= o.MaxPerAddress {
+		return crowded
+	}
+	c.total++
+	c.addresses[address]++
+	return admitted
+}
+
+func (c *places) leave(address string) {
+	c.total--
+	if c.addresses[address]--; c.addresses[address] == 0 {
+		delete(c.addresses, address)
+	}
 }
 
 // trim lets the oldest messages of the largest histories go while all together

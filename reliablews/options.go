@@ -45,10 +45,12 @@ type HubOptions struct {
 	// something to tell. Default: 25 s, less than proxies wait.
 	PollTimeout time.Duration
 
-	// MaxConnections bounds the connections; more get 503. Default: 10,000.
+	// MaxConnections bounds the connections, and apart from them as many requests
+	// by POST, which clients without WebSockets send; more get 503. Default:
+	// 10,000.
 	MaxConnections int
 
-	// MaxPerAddress bounds those of one address; more get 429. A hall full of
+	// MaxPerAddress bounds both for one address; more get 429. A hall full of
 	// phones is one address. Default: 5,000.
 	MaxPerAddress int
 

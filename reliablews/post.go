@@ -29,6 +29,12 @@ func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "A frame is application/json.", http.StatusUnsupportedMediaType)
 		return
 	}
+	address := h.opts.Address(r)
+	if !h.ask(w, address) { // before anything of it is read
+		return
+	}
+	asked := sync.OnceFunc(func() { h.asked(address) })
+	defer asked()
 	kicks := h.kicks.Load()
 	identity, later, err := h.authorize(r)
 	if err != nil {
@@ -57,21 +63,23 @@ func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 		}
 		h.takePost(w, r, &f, user, later)
 	case err == nil && f.T == "hello" && (f.Via == viaStream || f.Via == viaPoll):
-		h.serveHello(w, r, &f, identity, kicks, later)
+		asked() // it counts as a connection now
+		h.serveHello(w, r, &f, identity, kicks, later, address)
 	default:
 		http.Error(w, "That is not a frame of "+Subprotocol+" for HTTP.", http.StatusBadRequest)
 	}
 }
 
 // serveHello serves a stream or a poll until it ends.
-func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame, identity *Identity, kicks uint64, later bool) {
-	address := h.opts.Address(r)
+func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame, identity *Identity, kicks uint64, later bool, address string) {
 	if !h.admit(w, address) {
 		return
 	}
 	out := newExchange(w, h.opts.HeartbeatTimeout, f.Via == viaPoll)
 	c := h.newConn(out, identity, kicks, address)
-	c.poll = out.poll
+	if c.poll = out.poll; c.poll {
+		defer h.vacate(address) // once it is answered
+	}
 	if later {
 		c.request = r.Clone(r.Context())
 	}
@@ -196,7 +204,7 @@ type exchange struct {
 	once    sync.Once
 
 	mu      sync.Mutex // guards w and the fields below
-	begun   bool // something was written
+	begun   bool       // something was written
 	list    bytes.Buffer
 	hurried bool
 	ended   bool // the handler has returned, or is about to

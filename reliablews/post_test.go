@@ -352,6 +352,85 @@ func TestShutdownWaitsForWhatPostsAskFor(t *testing.T) {
 	})
 }
 
+// A flood of posts is bounded as connections are, from before they are read.
+func TestPostsAreBounded(t *testing.T) {
+	o := &HubOptions{MaxConnections: 3, MaxPerAddress: 2, Address: func(r *http.Request) string { return r.Header.Get("From") }}
+	inBubble(t, o, func(t *testing.T, n *network, h *Hub) {
+		p := n.poster(t)
+		w := p.list(`{"t":"hello","via":"poll"}`)[0]
+		post := fmt.Sprintf(`{"t":"post","session":%q,"token":%q,"frames":[{"t":"ping","ts":1}]}`, w.Session, w.Token)
+		status := func(from string) int {
+			resp := p.post(t.Context(), post, "From", from)
+			io.Copy(io.Discard, resp.Body)
+			resp.Body.Close()
+			if got := resp.Header.Get("Retry-After"); (got == "30") != (resp.StatusCode != http.StatusOK) {
+				t.Errorf("%s with Retry-After %q", resp.Status, got)
+			}
+			return resp.StatusCode
+		}
+		var lines []net.Conn
+		begin := func(from string) { // a post that does not come to its end
+			line, err := n.dial(t.Context(), "", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			fmt.Fprintf(line, "POST / HTTP/1.1\r\nHost: memory\r\nFrom: %s\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n", from)
+			lines = append(lines, line)
+			synctest.Wait()
+		}
+		begin("hall")
+		if got := status("hall"); got != http.StatusOK {
+			t.Errorf("the second of the hall: %d", got)
+		}
+		begin("hall")
+		if got := status("hall"); got != http.StatusTooManyRequests {
+			t.Errorf("the third of the hall: %d", got)
+		}
+		begin("home")
+		if got := status("home"); got != http.StatusServiceUnavailable {
+			t.Errorf("the fourth: %d", got)
+		}
+		n.connect(t).hello(nil) // connections have places of their own
+		for _, line := range lines {
+			line.Close()
+		}
+		synctest.Wait()
+		if got := status("hall"); got != http.StatusOK {
+			t.Errorf("when they have gone: %d", got)
+		}
+		if s := h.Stats(); s.TurnedAway != 2 {
+			t.Errorf("%d were turned away", s.TurnedAway)
+		}
+	})
+}
+
+// A poll has its place until it is answered: one who does not read what comes
+// cannot have any number of them.
+func TestAPollHasItsPlaceUntilItIsAnswered(t *testing.T) {
+	inBubble(t, &HubOptions{MaxConnections: 1}, func(t *testing.T, n *network, h *Hub) {
+		topic := mustTopic(t, h, "feed", Position{"e1", 0}, nil)
+		if err := topic.Publish(1, strings.Repeat("x", 100<<10)); err != nil {
+			t.Fatal(err)
+		}
+		line, err := n.dial(t.Context(), "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		const body = `{"t":"hello","via":"poll","topics":{"feed":{"epoch":"e1","offset":0}}}`
+		fmt.Fprintf(line, "POST / HTTP/1.1\r\nHost: memory\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		synctest.Wait()
+		p := n.poster(t)
+		resp := p.post(t.Context(), `{"t":"hello","via":"poll"}`)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusServiceUnavailable || h.Stats().Connections != 0 {
+			t.Errorf("got %s, with %d connections", resp.Status, h.Stats().Connections)
+		}
+		line.Close()
+		synctest.Wait()
+		p.list(`{"t":"hello","via":"poll"}`)
+	})
+}
+
 // A client that asks and never reads holds up neither Shutdown nor, for longer
 // than the heartbeat's timeout, a goroutine.
 func TestAnswersThatNobodyReads(t *testing.T) {

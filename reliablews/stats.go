@@ -31,7 +31,7 @@ type Stats struct {
 	Repeated          uint64        `json:"repeated"`          // messages from clients that were handled before
 	HandlerErrors     uint64        `json:"handlerErrors"`     // of the handled, those that failed
 	Throttled         uint64        `json:"throttled"`         // frames that came too fast and were handled later
-	TurnedAway        uint64        `json:"turnedAway"`        // connections over a limit
+	TurnedAway        uint64        `json:"turnedAway"`        // connections and posts over a limit
 	HeartbeatFailures uint64        `json:"heartbeatFailures"` // connections given up as silent
 	RoundTrip         time.Duration `json:"roundTrip"`         // of heartbeats, a moving average, ns
 	LastHeartbeat     time.Time     `json:"lastHeartbeat"`     // answered
