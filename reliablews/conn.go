@@ -46,9 +46,12 @@ type conn struct {
 	read      uint64 // the offset of the last message of the inbox that was sent
 	beat      bool   // a heartbeat is due
 	bye       []byte // a frame behind those of topics
+	hasty     bool   // they have no time before it
+	said      bool   // it is out: nothing follows but the code
 	code      int    // to close with, 0 while open
 	reason    string
-	closed    bool // the code is out
+	closed    bool        // the code is out
+	parting   *time.Timer // cuts off one who is to go and does not, nil while open
 }
 
 const (
@@ -86,7 +89,7 @@ func (c *conn) kicked() bool {
 	if who == nil || who.Login == "" || c.hub.kicks.Load() == c.kicks {
 		return false
 	}
-	c.goodbye(c.hub.opts.BackoffStart, kickedReason)
+	c.dismiss(kickedReason)
 	return true
 }
 
@@ -101,6 +104,9 @@ func (c *conn) end() {
 	c.cancel()
 	c.mu.Lock()
 	c.ended = true
+	if c.parting != nil {
+		c.parting.Stop()
+	}
 	var quiet chan struct{}
 	if c.writing {
 		quiet = make(chan struct{})
@@ -137,7 +143,7 @@ func (c *conn) cancel() {
 // heartbeat is called every HeartbeatInterval.
 func (c *conn) heartbeat(now time.Time) {
 	if who := c.identity.Load(); who != nil && !who.Until.IsZero() && now.After(who.Until) {
-		c.goodbye(c.hub.opts.BackoffStart, "expired")
+		c.dismiss("expired")
 	}
 	c.mu.Lock()
 	c.beat = c.welcomed
@@ -154,23 +160,38 @@ func (c *conn) silent() {
 	c.close(CloseSilent, "silent")
 }
 
-// close ends the connection with a code, behind what is queued.
-func (c *conn) close(code int, reason string) {
-	c.mu.Lock()
-	if c.code == 0 {
-		c.code, c.reason = code, reason
-	}
-	c.mu.Unlock()
-	c.nudge()
+// close ends the connection with a code, behind what is queued but for topics.
+func (c *conn) close(code int, reason string) { c.part(nil, code, reason, true) }
+
+// goodbye ends the connection and says why, and when to come back, behind
+// everything published.
+func (c *conn) goodbye(delay time.Duration, reason string) {
+	c.part(wireBye(delay, reason), websocket.CloseServiceRestart, reason, false)
 }
 
-// goodbye ends the connection and says why, and when to come back.
-func (c *conn) goodbye(delay time.Duration, reason string) {
-	bye := wireFrame(serverFrame{T: "bye", Delay: delay.Milliseconds(), Reason: reason})
+// dismiss is goodbye to one that topics are not for any more: it might go on
+// for as long as there is something new.
+func (c *conn) dismiss(reason string) {
+	c.part(wireBye(c.hub.opts.BackoffStart, reason), websocket.CloseServiceRestart, reason, true)
+}
+
+func wireBye(delay time.Duration, reason string) []byte {
+	return wireFrame(serverFrame{T: "bye", Delay: delay.Milliseconds(), Reason: reason})
+}
+
+// part ends the connection within HeartbeatTimeout, however slowly it is read.
+func (c *conn) part(bye []byte, code int, reason string, hasty bool) {
 	c.mu.Lock()
 	if c.code == 0 {
-		c.bye, c.code, c.reason = bye, websocket.CloseServiceRestart, reason
+		c.bye, c.code, c.reason = bye, code, reason
+		if !c.ended {
+			c.parting = time.AfterFunc(c.hub.opts.HeartbeatTimeout, func() {
+				c.out.abort()
+				c.cancel()
+			})
+		}
 	}
+	c.hasty = c.hasty || hasty
 	c.mu.Unlock()
 	c.nudge()
 }

@@ -333,7 +333,7 @@ func (h *Hub) Kick(login string) (kicked int) {
 	defer h.mu.Unlock()
 	for c := range h.conns {
 		if who := c.identity.Load(); who != nil && who.Login == login {
-			c.goodbye(h.opts.BackoffStart, kickedReason)
+			c.dismiss(kickedReason)
 			kicked++
 		}
 	}

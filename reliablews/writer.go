@@ -141,6 +141,9 @@ func (c *conn) rest() {
 func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.said {
+		c.control = nil // a snapshot, or an answer, that came too late
+	}
 	size := 0
 	for size < writeLimit && len(c.control) > 0 {
 		size += len(c.control[0])
@@ -156,9 +159,10 @@ func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
 		return pieces, 0, "" // what is behind may begin with it, as at a snapshot
 	}
 	c.control = nil
-	if c.code != 0 && c.bye == nil {
-		// The goodbye is out, or there is none: nothing more is for this client.
-		if len(pieces) > 0 {
+	if c.code != 0 && (c.bye == nil || c.hasty) {
+		// The goodbye is out or is next, or there is none: nothing more of topics
+		// is for this client.
+		if pieces = c.farewell(pieces); len(pieces) > 0 {
 			return pieces, 0, ""
 		}
 		return nil, c.code, c.reason
@@ -199,15 +203,22 @@ func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
 			c.beat = false
 			pieces = append(pieces, c.ping())
 		}
-		if c.bye != nil {
-			pieces, c.bye = append(pieces, c.bye), nil
-		}
+		pieces = c.farewell(pieces)
 	}
 	if len(pieces) > 0 {
 		return pieces, 0, ""
 	}
 	c.rest()
 	return nil, 0, ""
+}
+
+// farewell appends the goodbye, if there is one. The caller holds the lock.
+func (c *conn) farewell(pieces [][]byte) [][]byte {
+	if c.bye == nil {
+		return pieces
+	}
+	pieces, c.bye, c.said = append(pieces, c.bye), nil, true
+	return pieces
 }
 
 func total(pieces [][]byte) (bytes int) {
