@@ -159,7 +159,7 @@ func TestOneLargeMessageKeepsNoOthers(t *testing.T) {
 func TestOneWriteIsBoundedOverAllTopics(t *testing.T) {
 	h := NewHub(nil)
 	defer h.Shutdown(t.Context())
-	c := h.newConn(newExchange(nil, time.Second, true), nil, 0, "")
+	c := h.newConn(newExchange(nil, time.Second, true, 1<<20), nil, 0, "")
 	for i := range 20 {
 		topic := mustTopic(t, h, fmt.Sprint("t", i), Position{"e1", 0}, nil)
 		if err := topic.Publish(1, strings.Repeat("x", 30<<10)); err != nil {

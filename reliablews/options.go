@@ -45,6 +45,10 @@ type HubOptions struct {
 	// something to tell. Default: 25 s, less than proxies wait.
 	PollTimeout time.Duration
 
+	// MaxPollBytes is from how many bytes on a poll is answered without what is
+	// missing still, which comes with the next one. Default: 256 KiB.
+	MaxPollBytes int
+
 	// MaxConnections bounds the connections, and apart from them as many requests
 	// by POST, which clients without WebSockets send; more get 503. Default:
 	// 10,000.
@@ -172,6 +176,7 @@ func (o *HubOptions) withDefaults() HubOptions {
 	orDefault(&c.HelloTimeout, 10*time.Second)
 	orDefault(&c.AheadTimeout, 2*time.Second)
 	orDefault(&c.PollTimeout, 25*time.Second)
+	orDefault(&c.MaxPollBytes, 256<<10)
 	orDefault(&c.MaxConnections, 10_000)
 	orDefault(&c.MaxPerAddress, 5_000)
 	orDefault(&c.MaxFrameBytes, 64<<10)

@@ -75,7 +75,7 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 	if !h.admit(w, address) {
 		return
 	}
-	out := newExchange(w, h.opts.HeartbeatTimeout, f.Via == viaPoll)
+	out := newExchange(w, h.opts.HeartbeatTimeout, f.Via == viaPoll, h.opts.MaxPollBytes)
 	c := h.newConn(out, identity, kicks, address)
 	if c.poll = out.poll; c.poll {
 		defer h.vacate(address) // once it is answered
@@ -200,18 +200,20 @@ type exchange struct {
 	control *http.ResponseController
 	timeout time.Duration
 	poll    bool
+	room    int           // bytes behind the welcome, after which a poll is answered
 	news    chan struct{} // closed when a poll has something to tell
 	once    sync.Once
 
 	mu      sync.Mutex // guards w and the fields below
 	begun   bool       // something was written
 	list    bytes.Buffer
+	welcome int // bytes of list that are the welcome
 	hurried bool
 	ended   bool // the handler has returned, or is about to
 }
 
-func newExchange(w http.ResponseWriter, timeout time.Duration, poll bool) *exchange {
-	e := &exchange{w: w, control: http.NewResponseController(w), timeout: timeout, poll: poll, news: make(chan struct{})}
+func newExchange(w http.ResponseWriter, timeout time.Duration, poll bool, room int) *exchange {
+	e := &exchange{w: w, control: http.NewResponseController(w), timeout: timeout, poll: poll, room: room, news: make(chan struct{})}
 	if !poll {
 		w.Header().Set("Content-Type", "text/event-stream")
 		w.Header().Set("X-Accel-Buffering", "no") // what nginx needs to be told
@@ -234,7 +236,9 @@ func (e *exchange) write(pieces [][]byte) error {
 	}
 	e.begun = true
 	if e.poll {
-		e.append(pieces)
+		if e.append(pieces); e.list.Len()-e.welcome > e.room {
+			return errAnswered
+		}
 		return nil
 	}
 	var b bytes.Buffer
@@ -254,6 +258,10 @@ func (e *exchange) write(pieces [][]byte) error {
 	return e.control.Flush()
 }
 
+// errAnswered ends a poll that has enough for an answer. The rest comes with the
+// next one, which begins where the client is by then.
+var errAnswered = errors.New("the poll is answered")
+
 // append adds to what a poll is answered with. Anything but the welcome, which
 // is always first, is worth an answer at once.
 func (e *exchange) append(pieces [][]byte) {
@@ -266,6 +274,9 @@ func (e *exchange) append(pieces [][]byte) {
 				e.ready()
 			}
 			e.list.Write(frame)
+			if e.welcome == 0 {
+				e.welcome = e.list.Len()
+			}
 			if e.hurried {
 				e.ready()
 			}
@@ -314,5 +325,7 @@ func (e *exchange) answer() {
 	}
 	e.control.SetWriteDeadline(time.Now().Add(e.timeout))
 	e.w.Header().Set("Content-Type", "application/json")
-	e.w.Write([]byte("[" + e.list.String() + "]\n"))
+	io.WriteString(e.w, "[")
+	e.w.Write(e.list.Bytes())
+	io.WriteString(e.w, "]\n")
 }

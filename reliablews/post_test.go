@@ -352,6 +352,43 @@ func TestShutdownWaitsForWhatPostsAskFor(t *testing.T) {
 	})
 }
 
+// A poll's answer is bounded; the next one has the rest.
+func TestAPollsAnswerIsBounded(t *testing.T) {
+	inBubble(t, &HubOptions{MaxPollBytes: 100 << 10}, func(t *testing.T, n *network, h *Hub) {
+		topic := mustTopic(t, h, "feed", Position{"e1", 0}, nil)
+		const messages = 100
+		for o := range uint64(messages) {
+			if err := topic.Publish(o+1, strings.Repeat("x", 10<<10)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p := n.poster(t)
+		began := time.Now()
+		w := serverFrame{}
+		polls, at := 0, uint64(0)
+		for ; at < messages; polls++ {
+			frames := p.list(fmt.Sprintf(`{"t":"hello","via":"poll","session":%q,"token":%q,"topics":{"feed":{"epoch":"e1","offset":%d}}}`, w.Session, w.Token, at))
+			w = frames[0]
+			if len(frames) > 1+10+writeLimit/(10<<10)+1 {
+				t.Errorf("%d frames in a poll", len(frames))
+			}
+			for _, f := range frames[1:] {
+				if f.T != "msg" || f.O != at+1 {
+					t.Fatalf("after %d came %+v", at, f)
+				}
+				at = f.O
+			}
+		}
+		if polls < 6 || polls > 12 || time.Since(began) != 0 {
+			t.Errorf("%d polls in %s", polls, time.Since(began))
+		}
+		synctest.Wait()
+		if s := h.Stats(); s.Connections != 0 || s.Sessions != 1 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
 // A flood of posts is bounded as connections are, from before they are read.
 func TestPostsAreBounded(t *testing.T) {
 	o := &HubOptions{MaxConnections: 3, MaxPerAddress: 2, Address: func(r *http.Request) string { return r.Header.Get("From") }}
