@@ -1,14 +1,19 @@
 package reliablews
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // inbox is the messages for one session that its client has not acknowledged.
 // It is a topic of its own: offsets count from 1 in the epoch of the session.
 type inbox struct {
+	all *atomic.Int64 // bytes in all inboxes
+
 	mu       sync.Mutex // guards the fields below
 	messages []direct   // oldest first
 	bytes    int
@@ -31,6 +36,7 @@ func (b *inbox) add(encoded []byte, now time.Time, maxMessages, maxBytes int) (d
 	b.last++
 	b.messages = append(b.messages, direct{b.last, wire, now})
 	b.bytes += len(wire)
+	b.all.Add(int64(len(wire)))
 	for len(b.messages) > 1 && (len(b.messages) > maxMessages || b.bytes > maxBytes) {
 		b.drop()
 		b.reason = reasonFull
@@ -42,6 +48,7 @@ func (b *inbox) add(encoded []byte, now time.Time, maxMessages, maxBytes int) (d
 func (b *inbox) drop() {
 	b.base = b.messages[0].offset
 	b.bytes -= len(b.messages[0].wire)
+	b.all.Add(-int64(len(b.messages[0].wire)))
 	b.messages[0] = direct{}
 	b.messages = b.messages[1:]
 }
@@ -62,6 +69,19 @@ func (b *inbox) expire(before time.Time) (dropped int) {
 	for len(b.messages) > 0 && !b.messages[0].at.After(before) {
 		b.drop()
 		b.reason = reasonExpired
+		dropped++
+	}
+	return dropped
+}
+
+// shrink lets the oldest messages go until there are no more bytes than some,
+// and returns how many that was.
+func (b *inbox) shrink(bytes int) (dropped int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for len(b.messages) > 0 && b.bytes > bytes {
+		b.drop()
+		b.reason = reasonFull
 		dropped++
 	}
 	return dropped
@@ -106,10 +126,52 @@ func (b *inbox) pending(pieces [][]byte, session string, cursor uint64, limit in
 	return pieces, cursor, gaps
 }
 
-func (b *inbox) len() int {
+func (b *inbox) size() (messages, bytes int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.messages)
+	return len(b.messages), b.bytes
+}
+
+// trimInboxes lets the oldest messages of the largest inboxes go while all
+// together are over a bound. It makes more room than is needed: to look at every
+// session for each message would be slow.
+func (s *sessions) trimInboxes(max int) {
+	if s.inboxBytes.Load() <= int64(max) {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	type sized struct {
+		session *session
+		bytes   int
+	}
+	var list []sized
+	for _, x := range s.byID {
+		if box := x.inbox.Load(); box != nil {
+			_, bytes := box.size()
+			list = append(list, sized{x, bytes})
+		}
+	}
+	slices.SortFunc(list, func(a, b sized) int { return cmp.Compare(a.bytes, b.bytes) })
+	room := max - max/16
+	fair, left := 0, room // what each may keep when the smaller ones keep all
+	for i, x := range list {
+		if fair = left / (len(list) - i); x.bytes > fair {
+			break
+		}
+		left -= x.bytes
+	}
+	for _, x := range slices.Backward(list) {
+		if s.inboxBytes.Load() <= int64(room) {
+			return
+		}
+		if n := x.session.inbox.Load().shrink(fair); n > 0 {
+			s.counts.inboxDropped.Add(uint64(n))
+			if x.session.conn != nil {
+				x.session.conn.nudge() // it is told of the gap
+			}
+		}
+	}
 }
 
 // Send puts a message, encoded as JSON, into the inbox of a session, whose id
@@ -150,5 +212,6 @@ func (h *Hub) send(id, user string, data any) (int, error) {
 		}
 	})
 	h.counts.sent.Add(uint64(n))
+	h.sessions.trimInboxes(h.opts.InboxBytes)
 	return n, nil
 }

@@ -130,6 +130,70 @@ func TestAnInboxIsBounded(t *testing.T) {
 	})
 }
 
+// TestAllInboxesAreBoundedTogether: over the bound the largest have less, and are
+// told; the small ones keep what they have.
+func TestAllInboxesAreBoundedTogether(t *testing.T) {
+	const bound = 16 << 10
+	inBubble(t, &HubOptions{InboxBytes: bound}, func(t *testing.T, n *network, h *Hub) {
+		join := func() (*rawClient, serverFrame) {
+			c := n.connect(t)
+			return c, c.hello(map[string]*Position{inboxTopic: nil})
+		}
+		away := func() serverFrame {
+			c, w := join()
+			c.ws.Close()
+			synctest.Wait()
+			return w
+		}
+		small, large := away(), away()
+		online, w := join()
+		mustSend(t, h, small.Session, 1)
+		for range 10 {
+			mustSend(t, h, large.Session, strings.Repeat("x", 1000))
+		}
+		const rounds = 30
+		for range rounds { // nobody reads, but for one that is written already
+			mustSend(t, h, w.Session, strings.Repeat("x", 1000))
+			if got := h.Stats().InboxBytes; got > bound {
+				t.Fatalf("%d bytes are held", got)
+			}
+		}
+		if got := h.Stats().InboxDropped; got < rounds+10-16 {
+			t.Errorf("%d were dropped", got)
+		}
+		at, gaps := uint64(0), 0
+		for at < rounds {
+			f := online.next()
+			if f.T == "gap" {
+				if gaps++; f.Reason != reasonFull || f.P != at {
+					t.Errorf("after %d came %+v", at, f)
+				}
+			} else if f.P != at {
+				t.Errorf("after %d came %+v", at, f)
+			}
+			at = f.O
+		}
+		if gaps == 0 {
+			t.Error("nobody was told of the gap")
+		}
+		back := func(w serverFrame) *rawClient {
+			c := n.connect(t)
+			c.ask(clientFrame{Session: w.Session, Token: w.Token, Topics: map[string]*Position{inboxTopic: {w.Session, 0}}})
+			return c
+		}
+		back(small).wantDirect(1, 1)
+		if f := back(large).want("gap"); f.Reason != reasonFull || f.O < 2 || f.O > 6 {
+			t.Errorf("got %+v", f)
+		}
+		n.cut()
+		synctest.Wait()
+		advance(5*time.Minute + 2*sessionSweep)
+		if s := h.Stats(); s.InboxBytes != 0 || s.Sessions != 0 {
+			t.Errorf("in the end there are %+v", s)
+		}
+	})
+}
+
 func TestAnInboxExpires(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
 		c := n.connect(t)

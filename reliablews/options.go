@@ -97,6 +97,11 @@ type HubOptions struct {
 	MaxInbox      int
 	MaxInboxBytes int
 
+	// InboxBytes bounds the inboxes of all sessions together: over it, the
+	// largest let their oldest messages go, and their clients are told. Default:
+	// 64 MiB.
+	InboxBytes int
+
 	// Window is how many messages a client may send before the first of them
 	// is answered. Default: 64.
 	Window int
@@ -188,6 +193,7 @@ func (o *HubOptions) withDefaults() HubOptions {
 	orDefault(&c.MaxSessions, 100_000)
 	orDefault(&c.MaxInbox, 1000)
 	orDefault(&c.MaxInboxBytes, 1<<20)
+	orDefault(&c.InboxBytes, 64<<20)
 	orDefault(&c.Window, 64)
 	orDefault(&c.PresenceGrace, 5*time.Second)
 	orDefault(&c.BackoffStart, time.Second)

@@ -29,6 +29,8 @@ type session struct {
 	until   time.Time     // until when, if not for ever,
 	revoked bool          // and whether that was taken back since
 
+	inboxBytes *atomic.Int64 // of all inboxes
+
 	// Most sessions have neither: both are made when they are needed.
 	inbox   atomic.Pointer[inbox]
 	answers atomic.Pointer[answers]
@@ -38,7 +40,7 @@ type session struct {
 // ownInbox returns the session's inbox.
 func (s *session) ownInbox() *inbox {
 	if s.inbox.Load() == nil {
-		s.inbox.CompareAndSwap(nil, new(inbox)) // another's is as good
+		s.inbox.CompareAndSwap(nil, &inbox{all: s.inboxBytes}) // another's is as good
 	}
 	return s.inbox.Load()
 }
@@ -57,6 +59,8 @@ type sessions struct {
 	lifetime time.Duration
 	max      int
 	counts   *counts
+
+	inboxBytes atomic.Int64 // of all inboxes
 
 	mu     sync.Mutex // guards the fields below, and conn and left of each session
 	byID   map[string]*session
@@ -107,7 +111,7 @@ func (s *sessions) open(f *clientFrame, user string, c *conn) (opening, error) {
 	}
 	c.first = true
 	newToken := rand.Text()
-	opened := &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, poll: c.poll, hello: f.N}
+	opened := &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, poll: c.poll, hello: f.N, inboxBytes: &s.inboxBytes}
 	opened.authorized(c.identity.Load())
 	s.keep(opened)
 	return opening{session: opened, token: newToken}, nil
@@ -151,7 +155,7 @@ func (s *sessions) evict() bool {
 // forget lets go of a session without a connection. The caller holds the lock.
 func (s *sessions) forget(x *session) {
 	if box := x.inbox.Load(); box != nil {
-		s.counts.inboxDropped.Add(uint64(box.len()))
+		s.counts.inboxDropped.Add(uint64(box.shrink(-1)))
 	}
 	s.back(x)
 	delete(s.byID, x.id)

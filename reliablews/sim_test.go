@@ -274,8 +274,10 @@ func (w *simWorld) look() {
 		if seen[id] = was; s.conn == nil && now.Sub(s.left) > 5*time.Minute+sessionSweep {
 			w.faults.add("session %s is held, left %s ago", id, now.Sub(s.left))
 		}
-		if box := s.inbox.Load(); box != nil && box.len() > w.people[0].box.max {
-			w.faults.add("the inbox of %s has %d messages", id, box.len())
+		if box := s.inbox.Load(); box != nil {
+			if messages, _ := box.size(); messages > w.people[0].box.max {
+				w.faults.add("the inbox of %s has %d messages", id, messages)
+			}
 		}
 	}
 	for id, s := range w.seen {

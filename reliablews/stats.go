@@ -26,6 +26,7 @@ type Stats struct {
 	HistoryReads      uint64        `json:"historyReads"`      // pages read back from durable histories
 	HistoryErrors     uint64        `json:"historyErrors"`     // attempts that failed
 	Sent              uint64        `json:"sent"`              // messages put into inboxes
+	InboxBytes        int64         `json:"inboxBytes"`        // now, of all sessions
 	InboxDropped      uint64        `json:"inboxDropped"`      // of those, gone before the client had them
 	Received          uint64        `json:"received"`          // messages from clients, handled
 	Repeated          uint64        `json:"repeated"`          // messages from clients that were handled before
@@ -96,6 +97,7 @@ func (h *Hub) Stats() Stats {
 		HistoryReads:      h.counts.historyReads.Load(),
 		HistoryErrors:     h.counts.historyErrors.Load(),
 		Sent:              h.counts.sent.Load(),
+		InboxBytes:        h.sessions.inboxBytes.Load(),
 		InboxDropped:      h.counts.inboxDropped.Load(),
 		Received:          h.counts.received.Load(),
 		Repeated:          h.counts.repeated.Load(),
