@@ -108,7 +108,9 @@ type HubOptions struct {
 
 	// OnPresence hears when a user comes, and when the user's last session has
 	// been without a connection for PresenceGrace, so that a page that is
-	// loaded again does not flicker. Calls come one at a time and in order.
+	// loaded again does not flicker. Calls come one at a time and in order. Of one
+	// who has come and gone, or gone and come, while an earlier call lasts, it hears
+	// nothing.
 	// Default: nobody hears.
 	OnPresence func(user string, here bool)
 

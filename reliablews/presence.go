@@ -2,6 +2,7 @@ package reliablews
 
 import (
 	"cmp"
+	"container/list"
 	"slices"
 	"sync"
 	"time"
@@ -21,7 +22,8 @@ type presence struct {
 
 	mu      sync.Mutex // guards the fields below
 	users   map[string]*present
-	news    []presenceChange // not told yet
+	news    list.List                // of presenceChange: not told yet, oldest first
+	waiting map[string]*list.Element // the same, by user: no more than one of each
 	telling bool
 	closed  bool
 
@@ -40,7 +42,7 @@ type presenceChange struct {
 }
 
 func newPresence(grace time.Duration, tell func(string, bool)) *presence {
-	return &presence{grace: grace, tell: tell, users: map[string]*present{}}
+	return &presence{grace: grace, tell: tell, users: map[string]*present{}, waiting: map[string]*list.Element{}}
 }
 
 func (p *presence) join(user string) {
@@ -92,12 +94,19 @@ func (p *presence) gone(user string) {
 	p.note(user, false)
 }
 
-// note tells a change, behind those that came before. The caller holds the lock.
+// note tells a change, behind those that came before. One that was not told yet
+// and is undone by it goes with it: when OnPresence takes its time there are no
+// more to tell than users who are here or were. The caller holds the lock.
 func (p *presence) note(user string, here bool) {
 	if p.tell == nil {
 		return
 	}
-	p.news = append(p.news, presenceChange{user, here})
+	if undone := p.waiting[user]; undone != nil {
+		p.news.Remove(undone)
+		delete(p.waiting, user)
+		return
+	}
+	p.waiting[user] = p.news.PushBack(presenceChange{user, here})
 	if !p.telling {
 		p.telling = true
 		p.running.Go(p.tellAll)
@@ -107,14 +116,14 @@ func (p *presence) note(user string, here bool) {
 func (p *presence) tellAll() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for len(p.news) > 0 {
-		next := p.news[0]
-		p.news = p.news[1:]
+	for p.news.Len() > 0 {
+		next := p.news.Remove(p.news.Front()).(presenceChange)
+		delete(p.waiting, next.user)
 		p.mu.Unlock()
 		p.tell(next.user, next.here)
 		p.mu.Lock()
 	}
-	p.news, p.telling = nil, false
+	p.telling = false
 }
 
 // close waits for nobody's return any more, and until everything is told.

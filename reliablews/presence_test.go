@@ -1,6 +1,7 @@
 package reliablews
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 	"sync"
@@ -73,6 +74,46 @@ func TestPresenceIsOfUsersOverTheirTabs(t *testing.T) {
 		want("-ann")
 		if h.Online("ann") || len(h.Present()) != 0 {
 			t.Error("ann is still there")
+		}
+	})
+}
+
+// TestPresenceDoesNotPileUp while OnPresence takes its time.
+func TestPresenceDoesNotPileUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var told []string
+		release := make(chan struct{})
+		p := newPresence(time.Second, func(user string, here bool) {
+			<-release
+			told = append(told, map[bool]string{true: "+", false: "-"}[here]+user)
+		})
+		p.join("ann")
+		synctest.Wait() // it is being told
+		p.join("bob")
+		for i := range 100 {
+			p.join(fmt.Sprint("guest ", i))
+			p.leave(fmt.Sprint("guest ", i))
+		}
+		advance(2 * time.Second)
+		for range 101 { // in the end she is gone
+			p.leave("ann")
+			advance(2 * time.Second)
+			p.join("ann")
+		}
+		p.leave("ann")
+		advance(2 * time.Second)
+		p.mu.Lock()
+		if got := p.news.Len(); got != 2 || len(p.waiting) != 2 {
+			t.Errorf("%d wait to be told, want bob and ann", got)
+		}
+		p.mu.Unlock()
+		close(release)
+		p.close()
+		if want := []string{"+ann", "+bob", "-ann"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+		if len(p.waiting) != 0 {
+			t.Errorf("%d are still there", len(p.waiting))
 		}
 	})
 }
