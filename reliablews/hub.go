@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -43,10 +44,15 @@ type Hub struct {
 	running sync.WaitGroup // connections, and what is done for several of them
 }
 
-// NewHub returns a hub without topics.
+// NewHub returns a hub without topics. It panics, and says why, when options are
+// below zero or contradict each other: a program must not start with them.
 func NewHub(o *HubOptions) *Hub {
+	opts := o.withDefaults()
+	if err := opts.check(); err != nil {
+		panic(err)
+	}
 	h := &Hub{
-		opts:    o.withDefaults(),
+		opts:    opts,
 		topics:  map[string]*Topic{},
 		conns:   map[*conn]struct{}{},
 		entered: places{addresses: map[string]int{}},
@@ -69,7 +75,8 @@ func NewHub(o *HubOptions) *Hub {
 }
 
 // Topic makes a topic that begins at a position: its first message must have a
-// higher offset. It returns [ErrTopicExists], [ErrTopicName] or [ErrShutdown].
+// higher offset. It returns [ErrTopicExists], [ErrTopicName], [ErrShutdown], or an
+// error when an option is below zero.
 func (h *Hub) Topic(name string, at Position, o *TopicOptions) (*Topic, error) {
 	if !validTopic(name) {
 		return nil, ErrTopicName
@@ -77,6 +84,9 @@ func (h *Hub) Topic(name string, at Position, o *TopicOptions) (*Topic, error) {
 	var opts TopicOptions
 	if o != nil {
 		opts = *o
+	}
+	if opts.HistoryMessages < 0 || opts.HistoryBytes < 0 {
+		return nil, fmt.Errorf("reliablews: TopicOptions of %s: HistoryMessages or HistoryBytes is below zero", name)
 	}
 	orDefault(&opts.HistoryMessages, 1024)
 	orDefault(&opts.HistoryBytes, 8<<20)

@@ -620,6 +620,11 @@ func TestTopicRefuses(t *testing.T) {
 			t.Errorf("topic %q: %v", name, err)
 		}
 	}
+	for _, o := range []TopicOptions{{HistoryMessages: -1}, {HistoryBytes: -1}} {
+		if _, err := h.Topic("less", Position{}, &o); err == nil {
+			t.Errorf("a topic was made with %+v", o)
+		}
+	}
 	if _, err := h.Topic("feed", Position{}, nil); !errors.Is(err, ErrTopicExists) {
 		t.Errorf("the same topic twice: %v", err)
 	}

@@ -1,12 +1,16 @@
 package reliablews
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"time"
 )
 
 // HubOptions changes how a hub works. The zero value is good; NewHub copies it.
+// Zero means the default. Below zero is an error but where it says otherwise.
 type HubOptions struct {
 	// Authorize says who a request is and which topics it may read. An error
 	// refuses the handshake with 401. It may return [ErrLater] when the
@@ -28,8 +32,8 @@ type HubOptions struct {
 	Logger *slog.Logger
 
 	// HeartbeatInterval is how often each side says that it is there, and
-	// HeartbeatTimeout after how long a silent connection is given up.
-	// Defaults: 30 s and 45 s.
+	// HeartbeatTimeout, which is longer, after how long a silent connection is
+	// given up. Clients count in milliseconds. Defaults: 30 s and 45 s.
 	HeartbeatInterval time.Duration
 	HeartbeatTimeout  time.Duration
 
@@ -42,7 +46,9 @@ type HubOptions struct {
 	AheadTimeout time.Duration
 
 	// PollTimeout is how long a poll, for clients without WebSockets, waits for
-	// something to tell. Default: 25 s, less than proxies wait.
+	// something to tell. It is less than HeartbeatTimeout, after which the client
+	// takes the hub for dead. Default: 25 s, less than proxies wait, or 5/9 of
+	// HeartbeatTimeout where that is less.
 	PollTimeout time.Duration
 
 	// MaxPollBytes is from how many bytes on a poll is answered without what is
@@ -88,7 +94,8 @@ type HubOptions struct {
 	// MaxSessions bounds the sessions, those without a connection included. A new
 	// one over it takes the place of the one that has been without a connection
 	// for longest; when each has one, the hello is refused with 503, or closed
-	// with 1013, and the client comes back later. Default: 100,000.
+	// with 1013, and the client comes back later. Default: 100,000, or twice MaxConnections
+	// where that is more.
 	MaxSessions int
 
 	// MaxInbox bounds the messages that wait for one session, and MaxInboxBytes
@@ -133,7 +140,7 @@ type HubOptions struct {
 	Compression bool
 
 	// Backoff is told to clients: the first wait, the factor from one to the
-	// next, and the longest, before jitter. Defaults: 1 s, 2, 30 s.
+	// next, at least 1, and the longest, before jitter. Defaults: 1 s, 2, 30 s.
 	BackoffStart  time.Duration
 	BackoffFactor float64
 	BackoffMax    time.Duration
@@ -182,7 +189,7 @@ func (o *HubOptions) withDefaults() HubOptions {
 	orDefault(&c.HeartbeatTimeout, 45*time.Second)
 	orDefault(&c.HelloTimeout, 10*time.Second)
 	orDefault(&c.AheadTimeout, 2*time.Second)
-	orDefault(&c.PollTimeout, 25*time.Second)
+	orDefault(&c.PollTimeout, min(25*time.Second, c.HeartbeatTimeout*5/9))
 	orDefault(&c.MaxPollBytes, 256<<10)
 	orDefault(&c.MaxConnections, 10_000)
 	orDefault(&c.MaxPerAddress, 5_000)
@@ -192,7 +199,7 @@ func (o *HubOptions) withDefaults() HubOptions {
 	orDefault(&c.MaxMessageBytes, 1<<20)
 	orDefault(&c.HistoryBytes, 64<<20)
 	orDefault(&c.SessionLifetime, 5*time.Minute)
-	orDefault(&c.MaxSessions, 100_000)
+	orDefault(&c.MaxSessions, max(100_000, 2*c.MaxConnections))
 	orDefault(&c.MaxInbox, 1000)
 	orDefault(&c.MaxInboxBytes, 1<<20)
 	orDefault(&c.InboxBytes, 64<<20)
@@ -203,4 +210,59 @@ func (o *HubOptions) withDefaults() HubOptions {
 	orDefault(&c.BackoffMax, 30*time.Second)
 	orDefault(&c.GoodbyeSpread, 5*time.Second)
 	return c
+}
+
+// check says everything that is wrong with options that have their defaults.
+func (o *HubOptions) check() error {
+	var wrong []error
+	for _, each := range []struct {
+		name  string
+		value int64
+	}{
+		{"HeartbeatInterval", int64(o.HeartbeatInterval)},
+		{"HeartbeatTimeout", int64(o.HeartbeatTimeout)},
+		{"HelloTimeout", int64(o.HelloTimeout)},
+		{"AheadTimeout", int64(o.AheadTimeout)},
+		{"PollTimeout", int64(o.PollTimeout)},
+		{"MaxPollBytes", int64(o.MaxPollBytes)},
+		{"MaxConnections", int64(o.MaxConnections)},
+		{"MaxPerAddress", int64(o.MaxPerAddress)},
+		{"MaxFrameBytes", o.MaxFrameBytes},
+		{"MaxFrameBurst", int64(o.MaxFrameBurst)},
+		{"MaxMessageBytes", int64(o.MaxMessageBytes)},
+		{"HistoryBytes", int64(o.HistoryBytes)},
+		{"SessionLifetime", int64(o.SessionLifetime)},
+		{"MaxSessions", int64(o.MaxSessions)},
+		{"MaxInbox", int64(o.MaxInbox)},
+		{"MaxInboxBytes", int64(o.MaxInboxBytes)},
+		{"InboxBytes", int64(o.InboxBytes)},
+		{"Window", int64(o.Window)},
+		{"PresenceGrace", int64(o.PresenceGrace)},
+		{"BatchDelay", int64(o.BatchDelay)},
+		{"BackoffStart", int64(o.BackoffStart)},
+		{"BackoffMax", int64(o.BackoffMax)},
+		{"GoodbyeSpread", int64(o.GoodbyeSpread)},
+	} {
+		if each.value < 0 {
+			wrong = append(wrong, fmt.Errorf("%s is below zero", each.name))
+		}
+	}
+	for _, rule := range []struct {
+		holds bool
+		text  string
+	}{
+		{o.HeartbeatInterval < 0 || o.HeartbeatInterval >= time.Millisecond, "HeartbeatInterval is under 1 ms"},
+		{o.HeartbeatTimeout > o.HeartbeatInterval, "HeartbeatTimeout is not longer than HeartbeatInterval: every connection would be given up"},
+		{o.PollTimeout < o.HeartbeatTimeout, "PollTimeout is not less than HeartbeatTimeout: clients would give each poll up"},
+		{o.BackoffMax >= o.BackoffStart, "BackoffMax is less than BackoffStart"},
+		{o.BackoffFactor >= 1 && o.BackoffFactor < math.Inf(1), "BackoffFactor is no number from 1 on"},
+	} {
+		if !rule.holds {
+			wrong = append(wrong, errors.New(rule.text))
+		}
+	}
+	if wrong != nil {
+		return fmt.Errorf("reliablews: HubOptions: %w", errors.Join(wrong...))
+	}
+	return nil
 }
