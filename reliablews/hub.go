@@ -121,6 +121,7 @@ func (h *Hub) topic(name string) *Topic {
 // ServeHTTP takes a connection. A WebSocket is served on after it has returned,
 // which is when the client has said hello; what goes without one, as PROTOCOL.md says, is served until it returns.
 func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff") // what a client said may be in an answer
 	if r.Method == http.MethodPost {
 		h.servePost(w, r)
 		return

@@ -416,6 +416,15 @@ func TestHandshakesThatAreRefused(t *testing.T) {
 		if got := try(nil, Subprotocol); got != http.StatusServiceUnavailable {
 			t.Errorf("one too many: %d, want 503", got)
 		}
+		plain := http.Client{Transport: &http.Transport{DialContext: n.dial, DisableKeepAlives: true}}
+		resp, err := plain.Get("http://memory/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if got := resp.Header.Get("X-Content-Type-Options"); got != "nosniff" {
+			t.Errorf("what is no handshake: %s, X-Content-Type-Options is %q", resp.Status, got)
+		}
 	})
 }
 

@@ -53,8 +53,8 @@ func (p *poster) list(body string) (frames []serverFrame) {
 	if err == nil && resp.StatusCode == http.StatusOK {
 		err = json.Unmarshal(b, &frames)
 	}
-	if err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" {
-		p.t.Fatalf("%s: %s, %v", resp.Status, b, err)
+	if err != nil || resp.StatusCode != http.StatusOK || resp.Header.Get("Content-Type") != "application/json" || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+		p.t.Fatalf("%s: %s, %v, %s", resp.Status, b, err, resp.Header)
 	}
 	return frames
 }
@@ -71,8 +71,8 @@ func (p *poster) stream(body string) *eventStream {
 	ctx, cancel := context.WithCancel(p.t.Context())
 	p.t.Cleanup(cancel)
 	resp := p.post(ctx, body)
-	if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || got != "text/event-stream" {
-		p.t.Fatalf("%s, %s", resp.Status, got)
+	if got := resp.Header.Get("Content-Type"); resp.StatusCode != http.StatusOK || got != "text/event-stream" || resp.Header.Get("X-Content-Type-Options") != "nosniff" {
+		p.t.Fatalf("%s, %s", resp.Status, resp.Header)
 	}
 	return &eventStream{p.t, resp.Body, bufio.NewReader(resp.Body)}
 }
@@ -276,6 +276,9 @@ func TestPostsThatAreRefused(t *testing.T) {
 			resp.Body.Close()
 			if resp.StatusCode != test.want {
 				t.Errorf("%s: %d, want %d", test.name, resp.StatusCode, test.want)
+			}
+			if got := resp.Header.Get("X-Content-Type-Options"); got != "nosniff" {
+				t.Errorf("%s: X-Content-Type-Options is %q", test.name, got)
 			}
 		}
 		s.body.Close()
