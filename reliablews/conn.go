@@ -23,6 +23,7 @@ type conn struct {
 	request  *http.Request            // of a handshake whose credential is to come, nil after
 	address  string                   // that it counts for
 	session  *session                 // set by the hello
+	early    pace                     // of what comes before the hello
 	poll     bool                     // it is one
 	first    bool                     // its session had no poll before it; set by the hello
 	ctx      over                     // ends with the connection
@@ -212,6 +213,15 @@ func (c *conn) greet(s *socket) bool {
 		c.close(websocket.CloseNormalClosure, "")
 		return nil
 	})
+	// gorilla/websocket answers pings by itself, from the reader.
+	pong := s.ws.PingHandler()
+	s.ws.SetPingHandler(func(data string) error {
+		if err := c.paced(); err != nil {
+			return err
+		}
+		return pong(data)
+	})
+	s.ws.SetPongHandler(func(string) error { return c.paced() })
 	s.line.SetReadDeadline(time.Now().Add(c.hub.opts.HelloTimeout))
 	if c.closing() {
 		c.drain(s)
@@ -288,6 +298,9 @@ func (c *conn) takeFrame(kind int, data []byte) error {
 	if ts, ok := plainPong(data); ok && kind == websocket.TextMessage && c.session != nil {
 		// Most of what an idle connection says. To decode it as JSON would cost
 		// a larger stack for each.
+		if err := c.paced(); err != nil {
+			return err
+		}
 		c.hub.counts.heartbeat(time.Since(time.UnixMilli(ts)))
 		return nil
 	}
@@ -301,10 +314,8 @@ func (c *conn) takeFrame(kind int, data []byte) error {
 	if c.session == nil {
 		return c.welcome(&f)
 	}
-	if wait := c.session.pace.take(time.Now(), c.hub.opts.MaxFrameRate, c.hub.opts.MaxFrameBurst); wait > 0 {
-		if err := c.pause(wait); err != nil {
-			return err
-		}
+	if err := c.paced(); err != nil {
+		return err
 	}
 	answer, ok := c.hub.handle(c.session, &f)
 	if !ok {
@@ -314,6 +325,19 @@ func (c *conn) takeFrame(kind int, data []byte) error {
 		c.answer(answer)
 	}
 	return c.flushed()
+}
+
+// paced counts a frame of the client, and waits where it sends too fast. Those
+// before the hello, which are pings, do not count for a session.
+func (c *conn) paced() error {
+	p := &c.early
+	if c.session != nil {
+		p = &c.session.pace
+	}
+	if wait := p.take(time.Now(), c.hub.opts.MaxFrameRate, c.hub.opts.MaxFrameBurst); wait > 0 {
+		return c.pause(wait)
+	}
+	return nil
 }
 
 // pause waits before the next frame of a client that sends too fast.

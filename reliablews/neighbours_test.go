@@ -2,11 +2,14 @@ package reliablews
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/gorilla/websocket"
 )
 
 // What one client does must not cost the others anything.
@@ -152,6 +155,49 @@ func TestOneLargeMessageKeepsNoOthers(t *testing.T) {
 				t.Fatalf("%d bytes are held", got)
 			}
 		}
+	}
+}
+
+// TestPingsAreAnsweredAtTheirPace: those of the WebSocket too, which gorilla/websocket
+// answers, and before the hello.
+func TestPingsAreAnsweredAtTheirPace(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		greets bool
+		ping   func(c *rawClient) error
+	}{
+		{"WebSocket", true, func(c *rawClient) error { return c.ws.WriteControl(websocket.PingMessage, nil, time.Time{}) }},
+		{"before the hello", false, func(c *rawClient) error { return c.ws.WriteControl(websocket.PingMessage, nil, time.Time{}) }},
+		{"pong", true, func(c *rawClient) error { return c.ws.WriteControl(websocket.PongMessage, nil, time.Time{}) }},
+		{"pong frame", true, func(c *rawClient) error {
+			return c.ws.WriteMessage(websocket.TextMessage, []byte(`{"t":"pong","ts":1}`))
+		}},
+		{"ping frame", true, func(c *rawClient) error {
+			return c.ws.WriteMessage(websocket.TextMessage, []byte(`{"t":"ping","ts":1}`))
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			inBubble(t, &HubOptions{MaxFrameRate: 100, MaxFrameBurst: 200}, func(t *testing.T, n *network, h *Hub) {
+				c := n.connect(t)
+				if test.greets {
+					c.hello(nil)
+				}
+				go io.Copy(io.Discard, c.ws.NetConn())
+				began := time.Now()
+				for range 501 {
+					if err := test.ping(c); err != nil {
+						t.Fatal(err)
+					}
+				}
+				// The last may be read and wait.
+				if took := time.Since(began); took < 2900*time.Millisecond || took > 3100*time.Millisecond {
+					t.Errorf("501 were read in %s", took)
+				}
+				if got := h.Stats().Throttled; got < 290 {
+					t.Errorf("%d were throttled", got)
+				}
+			})
+		})
 	}
 }
 

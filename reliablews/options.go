@@ -72,7 +72,8 @@ type HubOptions struct {
 	// 64 KiB.
 	MaxFrameBytes int64
 
-	// MaxFrameRate is how many frames a second a client may send for long, and
+	// MaxFrameRate is how many frames a second a client may send for long, pings
+	// and pongs of the WebSocket included, and
 	// MaxFrameBurst how many at once. More are read later, none is lost; a
 	// negative rate is no bound. Defaults: 100 and 200.
 	MaxFrameRate  int
