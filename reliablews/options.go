@@ -73,9 +73,9 @@ type HubOptions struct {
 	MaxFrameBytes int64
 
 	// MaxFrameRate is how many frames a second a client may send for long, pings
-	// and pongs of the WebSocket included, and
-	// MaxFrameBurst how many at once. More are read later, none is lost; a
-	// negative rate is no bound. Defaults: 100 and 200.
+	// and pongs of the WebSocket included, and MaxFrameBurst how many at once.
+	// More are read later, none is lost; a negative rate is no bound. Defaults:
+	// 100 and 200.
 	MaxFrameRate  int
 	MaxFrameBurst int
 
