@@ -22,7 +22,8 @@
 //     again by themselves when there is room.
 //   - With a [Syncer], every photo comes to a [Remote] in the cloud some time and
 //     every deletion too, over outages of days and restarts at any moment, and
-//     nothing here ever waits for it.
+//     nothing here ever waits for it. Where browsers find a photo never changes:
+//     the handler may send them on to the cloud ([HandlerOptions]).
 //
 // # Not promised
 //

@@ -33,7 +33,7 @@ func Example() {
 		panic(err)
 	}
 	fmt.Println(photo.Width, photo.Height, len(photo.ID)) // on disk already, and clean
-	handler := photos.Handler()                           // serves it at /<id>, and narrower at /<id>?w=400
+	handler := photos.Handler(nil)                        // serves it at /<id>, and narrower at /<id>?w=400
 	fmt.Println(handler != nil, uploads.SrcSet("/p", photo.Width))
 	// Output:
 	// 640 480 64

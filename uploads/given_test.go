@@ -145,7 +145,7 @@ func do(d *uploads.Dir, method, target string, headers ...string) *http.Response
 		r.Header.Set(headers[i], headers[i+1])
 	}
 	w := httptest.NewRecorder()
-	d.Handler().ServeHTTP(w, r)
+	d.Handler(nil).ServeHTTP(w, r)
 	return w.Result()
 }
 

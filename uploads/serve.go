@@ -20,9 +20,35 @@ import (
 //
 // The first request for a copy waits until it is made. If that fails, which is
 // logged, the photo itself is sent and not to be kept.
-func (d *Dir) Handler() http.Handler { return http.HandlerFunc(d.serve) }
+//
+// With HandlerOptions.Elsewhere, photos that are in the cloud are had from there:
+// the address stays the same, the answer is 302. A photo that is not there, or
+// not yet, is sent from here. options may be nil.
+func (d *Dir) Handler(options *HandlerOptions) http.Handler {
+	var o HandlerOptions
+	if options != nil {
+		o = *options
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { d.serve(w, r, o) })
+}
 
-func (d *Dir) serve(w http.ResponseWriter, r *http.Request) {
+// HandlerOptions changes how photos are served. The zero value is good; Handler
+// copies it.
+type HandlerOptions struct {
+	// Elsewhere returns the address of a photo that is in the cloud, in a width in
+	// pixels, 0 for its own; "" when it is to be sent from here. place is that of
+	// [Dir.Place]. It is called for every request and must not wait for the cloud.
+	// A request for /<id>?from=here is never sent elsewhere: that is what a page
+	// asks for when the cloud did not give it the picture. Default: everything is
+	// sent from here.
+	Elsewhere func(id PhotoID, place string, width int) string
+}
+
+// elsewhereFor is how long a browser may go to the cloud without asking here
+// again: short, because the cloud may go away and the photo may be deleted.
+const elsewhereFor = time.Minute
+
+func (d *Dir) serve(w http.ResponseWriter, r *http.Request, o HandlerOptions) {
 	// Also on errors: nothing here is ever a page.
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -41,6 +67,14 @@ func (d *Dir) serve(w http.ResponseWriter, r *http.Request) {
 	width, err := widthOf(r)
 	if err != nil {
 		refuseRequest(w, http.StatusBadRequest, "A photo can be had in the widths 400, 800 and 1600.")
+		return
+	}
+
+	if there := d.elsewhere(r, id, width, o); there != "" {
+		d.counts.redirected.Add(1)
+		h.Set("Cache-Control", "public, max-age="+strconv.Itoa(int(elsewhereFor/time.Second)))
+		h.Set("Location", there)
+		w.WriteHeader(http.StatusFound) // without the little page that http.Redirect writes
 		return
 	}
 
@@ -73,6 +107,22 @@ func (d *Dir) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	d.counts.served.Add(1)
 	http.ServeContent(w, r, "", time.Time{}, file)
+}
+
+// elsewhere returns the address in the cloud that a request is sent to, "" when
+// it is answered from here.
+func (d *Dir) elsewhere(r *http.Request, id PhotoID, width int, o HandlerOptions) string {
+	if o.Elsewhere == nil || r.URL.RawQuery != "" && r.URL.Query().Get("from") == "here" {
+		return ""
+	}
+	place, err := d.Place(id)
+	if err != nil {
+		if !errors.Is(err, ErrUnknownPhoto) && !errors.Is(err, ErrClosed) {
+			d.options.Logger.WarnContext(r.Context(), "cannot read whether a photo is in the cloud", "photo", id, "error", err)
+		}
+		return ""
+	}
+	return o.Elsewhere(id, place, width)
 }
 
 // openFor opens what a request asks for and names it for ETag. keep is false

@@ -105,7 +105,7 @@ func TestHandlerUnderAPrefixOverHTTP(t *testing.T) {
 	d, _ := given(t, nil)
 	p := accept(t, d, jpegOf(quarters(500, 300)))
 	mux := http.NewServeMux()
-	mux.Handle("GET /uploads/{photo}", http.StripPrefix("/uploads", d.Handler()))
+	mux.Handle("GET /uploads/{photo}", http.StripPrefix("/uploads", d.Handler(nil)))
 	server := httptest.NewServer(mux)
 	defer server.Close()
 	for target, status := range map[string]int{

@@ -13,6 +13,7 @@ type Stats struct {
 	Bytes       uint64 `json:"bytes"`       // written as new photos
 	Deleted     uint64 `json:"deleted"`     // by Delete and Sweep
 	Served      uint64 `json:"served"`      // requests answered with a photo or 304
+	Redirected  uint64 `json:"redirected"`  // requests that were sent to the cloud
 	Scaled      uint64 `json:"scaled"`      // photos whose narrower copies were made
 	ScaleFailed uint64 `json:"scaleFailed"` // requests that got the photo because a copy could not be made
 	DecodeBytes int64  `json:"decodeBytes"` // held for decoding now
@@ -30,6 +31,7 @@ type counts struct {
 	bytes       atomic.Uint64
 	deleted     atomic.Uint64
 	served      atomic.Uint64
+	redirected  atomic.Uint64
 	scaled      atomic.Uint64
 	scaleFailed atomic.Uint64
 	free        atomic.Int64
@@ -48,6 +50,7 @@ func (d *Dir) Stats() Stats {
 		Bytes:       d.counts.bytes.Load(),
 		Deleted:     d.counts.deleted.Load(),
 		Served:      d.counts.served.Load(),
+		Redirected:  d.counts.redirected.Load(),
 		Scaled:      d.counts.scaled.Load(),
 		ScaleFailed: d.counts.scaleFailed.Load(),
 		DecodeBytes: used,

@@ -82,7 +82,7 @@ func TestAnImpatientVisitorDoesNotSpoilTheCopy(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	r := httptest.NewRequestWithContext(ctx, "GET", "/"+string(p.ID)+"?w=400", nil)
-	d.Handler().ServeHTTP(httptest.NewRecorder(), r)
+	d.Handler(nil).ServeHTTP(httptest.NewRecorder(), r)
 	if got := d.Stats().Scaled; got != 0 {
 		t.Errorf("scaled %d times for nobody", got)
 	}

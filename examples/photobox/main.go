@@ -85,7 +85,7 @@ func run(ctx context.Context, out io.Writer, addr, dir string) (err error) {
 		return err
 	}
 	mux.Handle("/", http.FileServerFS(files))
-	mux.Handle("/photos/", http.StripPrefix("/photos", b.photos.Handler()))
+	mux.Handle("/photos/", http.StripPrefix("/photos", b.photos.Handler(nil)))
 	mux.HandleFunc("POST /upload", b.upload)
 	mux.HandleFunc("GET /state", b.state)
 	mux.HandleFunc("POST /cloud", b.turn)
