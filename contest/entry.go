@@ -28,15 +28,6 @@ type Entry struct {
 	HiddenReason string     `json:"hiddenReason,omitempty"`
 }
 
-// Photo is where the picture of an entry is.
-type Photo struct {
-	ID      PhotoID `json:"id"`
-	URL     string  `json:"url"`    // as pages show it
-	Width   int     `json:"width"`  // pixels
-	Height  int     `json:"height"` // pixels
-	Storage string  `json:"storage"`
-}
-
 // Submit enters a photo.
 type Submit struct {
 	Meta
@@ -100,6 +91,12 @@ func (s *State) Submit(cmd Submit) ([]Event, error) {
 	}
 	if _, ok := s.openCategory(cmd.Category); !ok {
 		return nil, ErrUnknownCategory
+	}
+	// The mirror will not tell again of a photo that it has brought there.
+	for other := range s.entriesWith(cmd.Photo.ID) {
+		if other.Photo.Mirror != "" {
+			event.Photo.Mirror, event.Photo.Storage = other.Photo.Mirror, other.Photo.Storage
+		}
 	}
 	if _, taken := s.entries.Get(cmd.ID); taken || cmd.ID == "" {
 		return nil, fmt.Errorf("%w: %q", ErrEntryExists, cmd.ID)

@@ -9,6 +9,7 @@ import (
 var (
 	ErrUnknownCategory = errors.New("contest: no such category")
 	ErrUnknownEntry    = errors.New("contest: no such entry in this category")
+	ErrUnknownPhoto    = errors.New("contest: no entry has this photo")
 	ErrHiddenEntry     = errors.New("contest: a hidden entry cannot win")
 	ErrTooManyWinners  = errors.New("contest: more winners than the category has places")
 	ErrEntryExists     = errors.New("contest: an entry with this id exists")

@@ -15,6 +15,7 @@ type Event struct {
 	Hidden        *Hidden        `json:"hidden,omitempty"`
 	Unhidden      *Unhidden      `json:"unhidden,omitempty"`
 	WinnersPicked *WinnersPicked `json:"winnersPicked,omitempty"`
+	PhotoMirrored *PhotoMirrored `json:"photoMirrored,omitempty"`
 }
 
 // errKinds is a damaged event or one of a newer program.
@@ -44,6 +45,9 @@ func (e Event) only() (change, error) {
 	}
 	if x := e.WinnersPicked; x != nil {
 		found = append(found, change{"winnersPicked", x.At, func(s *State) error { return s.applyWinnersPicked(x) }})
+	}
+	if x := e.PhotoMirrored; x != nil {
+		found = append(found, change{"photoMirrored", x.At, func(s *State) error { return s.applyPhotoMirrored(x) }})
 	}
 	if len(found) != 1 {
 		return change{}, fmt.Errorf("%w, this one has %d", errKinds, len(found))

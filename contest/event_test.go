@@ -16,7 +16,7 @@ import (
 // makes a contest, and writes each again as it was.
 func TestGoldenEvents(t *testing.T) {
 	s := given(t)
-	for _, kind := range []string{"categoriesSet", "submitted", "hidden", "unhidden", "winnersPicked"} {
+	for _, kind := range []string{"categoriesSet", "submitted", "hidden", "unhidden", "winnersPicked", "photoMirrored"} {
 		golden, err := os.ReadFile(filepath.Join("testdata", "events", "v1", kind+".json"))
 		if err != nil {
 			t.Fatal(err)
@@ -82,6 +82,7 @@ func TestApplyRefusesWhatDoesNotFitAndChangesNothing(t *testing.T) {
 		"unknown category":      {Submitted: &contest.Submitted{Meta: again.Meta, ID: "b", Number: 2, Category: "sleeve"}},
 		"hide of nothing":       {Hidden: &contest.Hidden{Entry: "nobody"}},
 		"unhide of nothing":     {Unhidden: &contest.Unhidden{Entry: "nobody"}},
+		"mirror of nothing":     {PhotoMirrored: &contest.PhotoMirrored{Photo: "nothing"}},
 		"winner of nothing":     {WinnersPicked: &contest.WinnersPicked{Winners: map[contest.CategoryID][]contest.EntryID{"best": {}, "worst": {"nobody"}}}},
 		"category with entries": {CategoriesSet: &contest.CategoriesSet{Categories: []contest.Category{{ID: "best", Name: "Best"}}}},
 		"category twice":        {CategoriesSet: &contest.CategoriesSet{Categories: []contest.Category{{ID: "worst"}, {ID: "worst"}}}},

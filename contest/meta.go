@@ -16,7 +16,7 @@ type (
 
 // Meta is part of every command and of every event it leads to.
 type Meta struct {
-	By      string    `json:"by"`      // who: "visitor", or the organiser's user name; no entrant's name
+	By      string    `json:"by"`      // who: "visitor", "server", or the organiser's user name; no entrant's name
 	At      time.Time `json:"at"`      // when, in UTC
 	Request RequestID `json:"request"` // which request asked for it
 }

@@ -109,16 +109,26 @@ func decide(t *rapid.T, s *contest.State, step int) ([]contest.Event, error) {
 		At:      evening.Add(time.Duration(step) * time.Hour),
 		Request: contest.RequestID(fmt.Sprintf("r%d", rapid.IntRange(0, 60).Draw(t, "request"))),
 	}
-	switch rapid.SampledFrom([]string{"submit", "submit", "submit", "hide", "unhide", "pick", "categories"}).Draw(t, "command") {
+	switch rapid.SampledFrom([]string{"submit", "submit", "submit", "hide", "unhide", "pick", "categories", "mirror"}).Draw(t, "command") {
 	case "submit":
 		cmd := entry(entries.Draw(t, "id"), categories.Draw(t, "category"))
 		cmd.Meta = meta
+		if rapid.Bool().Draw(t, "shared") {
+			cmd.Photo.ID, cmd.Photo.URL = "p-e1", "/uploads/p-e1" // the same as another entry's
+		}
 		cmd.Caption = rapid.StringN(0, 20, -1).Draw(t, "caption")
 		return s.Submit(cmd)
 	case "hide":
 		return s.Hide(contest.Hide{Meta: meta, Entry: entries.Draw(t, "id")})
 	case "unhide":
 		return s.Unhide(contest.Unhide{Meta: meta, Entry: entries.Draw(t, "id")})
+	case "mirror":
+		return s.MirrorPhoto(contest.MirrorPhoto{
+			Meta:    meta,
+			Photo:   "p-" + contest.PhotoID(entries.Draw(t, "id")),
+			URL:     rapid.SampledFrom([]string{"https://cloud/v1/a", "https://cloud/v2/a"}).Draw(t, "place"),
+			Storage: "cloudinary",
+		})
 	case "pick":
 		return s.PickWinners(contest.PickWinners{Meta: meta, Winners: map[contest.CategoryID][]contest.EntryID{
 			categories.Draw(t, "category"): rapid.SliceOfN(entries, 0, 3).Draw(t, "winners"),

@@ -163,7 +163,7 @@ func Public(before *State, events []Event, after *State) []Message {
 	var messages []Message
 	say := func(event string, data any) { messages = append(messages, Message{event, data}) }
 
-	touched := touch(events)
+	touched := touch(events, after)
 	if touched.categories {
 		was, is := PublicCategories(before), PublicCategories(after)
 		if !reflect.DeepEqual(was, is) {
@@ -182,7 +182,7 @@ func Public(before *State, events []Event, after *State) []Message {
 		was, wasSeen := before.visible(id)
 		is, isSeen := after.visible(id)
 		switch {
-		case isSeen && (!wasSeen || was != is):
+		case isSeen && (!wasSeen || PublicEntryOf(was) != PublicEntryOf(is)):
 			say("newSubmission", PublicEntryOf(is))
 		case wasSeen && !isSeen:
 			say("submissionRemoved", Removed{was.ID, was.Category})
@@ -213,7 +213,7 @@ type touched struct {
 	entries             []EntryID // each once, in order
 }
 
-func touch(events []Event) touched {
+func touch(events []Event, after *State) touched {
 	var t touched
 	seen := map[EntryID]bool{}
 	entry := func(id EntryID) {
@@ -235,6 +235,10 @@ func touch(events []Event) touched {
 			entry(e.Unhidden.Entry)
 		case e.WinnersPicked != nil:
 			t.winners = true
+		case e.PhotoMirrored != nil:
+			for is := range after.entriesWith(e.PhotoMirrored.Photo) {
+				entry(is.ID)
+			}
 		}
 	}
 	return t

@@ -121,7 +121,7 @@ func Staff(before *State, events []Event, after *State) []Message {
 	var messages []Message
 	say := func(event string, data any) { messages = append(messages, Message{event, data}) }
 
-	touched := touch(events)
+	touched := touch(events, after)
 	if touched.categories {
 		if is := staffCategories(after); !slices.Equal(staffCategories(before), is) {
 			say("categoriesUpdated", StaffCategoryList{is})
@@ -133,7 +133,7 @@ func Staff(before *State, events []Event, after *State) []Message {
 		switch {
 		case !known:
 			say("entryAdded", staffEntry(is))
-		case was != is:
+		case staffEntry(was) != staffEntry(is):
 			say("entryChanged", staffEntry(is))
 		}
 	}

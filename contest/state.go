@@ -27,6 +27,7 @@ type State struct {
 
 	entries  *btree.Map[EntryID, Entry]
 	shelves  *btree.Map[shelfKey, EntryID]     // the entries of each category by number
+	photos   *btree.Map[photoKey, EntryID]     // the entries by photo
 	winners  *btree.Map[CategoryID, []EntryID] // in order of place; no empty list
 	requests *btree.Map[RequestID, request]
 	expiries *btree.Map[expiryKey, RequestID] // the requests by time
@@ -70,6 +71,7 @@ func emptyState() *State {
 	return &State{
 		entries:  new(btree.Map[EntryID, Entry]),
 		shelves:  new(btree.Map[shelfKey, EntryID]),
+		photos:   new(btree.Map[photoKey, EntryID]),
 		winners:  new(btree.Map[CategoryID, []EntryID]),
 		requests: new(btree.Map[RequestID, request]),
 		expiries: new(btree.Map[expiryKey, RequestID]),
@@ -86,6 +88,7 @@ func (s *State) Clone() *State {
 		lastNumber: s.lastNumber,
 		entries:    s.entries.Copy(),
 		shelves:    s.shelves.Copy(),
+		photos:     s.photos.Copy(),
 		winners:    s.winners.Copy(),
 		requests:   s.requests.Copy(),
 		expiries:   s.expiries.Copy(),
@@ -185,7 +188,7 @@ func (s *State) UnmarshalJSON(b []byte) error {
 		loaded.remember(id, r)
 	}
 	s.categories, s.lastNumber = loaded.categories, loaded.lastNumber
-	s.entries, s.shelves, s.winners = loaded.entries, loaded.shelves, loaded.winners
+	s.entries, s.shelves, s.photos, s.winners = loaded.entries, loaded.shelves, loaded.photos, loaded.winners
 	s.requests, s.expiries = loaded.requests, loaded.expiries
 	return nil
 }
@@ -207,6 +210,7 @@ func (s *State) add(e Entry) error {
 	}
 	s.entries.Set(e.ID, e)
 	s.shelves.Set(key, e.ID)
+	s.photos.Set(shownBy(e.Photo.ID, e.ID), e.ID)
 	s.lastNumber = max(s.lastNumber, e.Number)
 	return nil
 }

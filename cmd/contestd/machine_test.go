@@ -45,6 +45,8 @@ func randomCommand(r *rand.Rand, s *contest.State) ([]contest.Event, error) {
 		return s.Hide(contest.Hide{Meta: meta, Entry: entry(), Reason: "blurred"})
 	case 3, 4:
 		return s.Unhide(contest.Unhide{Meta: meta, Entry: entry()})
+	case 7:
+		return s.MirrorPhoto(contest.MirrorPhoto{Meta: meta, Photo: "p-" + contest.PhotoID(entry()), URL: "https://cloud/a", Storage: "cloudinary"})
 	case 5, 6:
 		winners := map[contest.CategoryID][]contest.EntryID{category(): {}}
 		for c := range s.Entries(category()) {
