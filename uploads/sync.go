@@ -41,6 +41,8 @@ type Syncer struct {
 	openUntil atomic.Int64 // nanoseconds since 1970; the breaker is open until then
 	recovered atomic.Bool  // the breaker has closed and nobody has acted on it
 
+	refusal atomic.Pointer[error] // the latest failure that is the remote's, for the log
+
 	mu       sync.Mutex // guards the fields below and every job; no call is made with it held
 	jobs     map[PhotoID]*job
 	doubts   map[PhotoID]doubt
@@ -234,7 +236,11 @@ func (s *Syncer) stateChanged(_ string, _, to gobreaker.State) {
 	switch to {
 	case gobreaker.StateOpen:
 		s.openUntil.Store(time.Now().Add(s.options.BreakFor).UnixNano())
-		s.options.Logger.Warn("photos are not mirrored at the moment", "remote", s.remote.Name(), "nextTry", s.options.BreakFor)
+		var why error
+		if err := s.refusal.Load(); err != nil {
+			why = *err
+		}
+		s.options.Logger.Warn("photos are not mirrored at the moment", "remote", s.remote.Name(), "error", why, "nextTry", s.options.BreakFor)
 	case gobreaker.StateClosed:
 		s.recovered.Store(true)
 		s.options.Logger.Info("photos are mirrored again", "remote", s.remote.Name())

@@ -293,6 +293,9 @@ func (s *Syncer) call(ctx context.Context, j *job, isPut bool, f func(context.Co
 	if tried.Err() == context.Canceled && err != nil {
 		err = context.Canceled // whatever the remote makes of it
 	}
+	if judge(err) == ill {
+		s.refusal.Store(&err)
+	}
 	done(err)
 	if err == nil {
 		s.mu.Lock()

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/sony/gobreaker/v2"
 )
 
 // SyncStats are the numbers of a Syncer.
@@ -59,6 +61,10 @@ func (s *Syncer) Stats() SyncStats {
 	}
 	return t
 }
+
+// Working tells whether the remote works, as far as the Syncer knows: its breaker
+// is closed. It costs nothing, so that a handler may ask at every request.
+func (s *Syncer) Working() bool { return s.breaker.State() == gobreaker.StateClosed }
 
 // Parked is a photo that the remote refuses for good.
 type Parked struct {

@@ -215,6 +215,9 @@ func TestABrokenRemoteIsLeftAloneAndTriedWithOnePhoto(t *testing.T) {
 		}
 		after(time.Second)
 		before := len(c.log())
+		if s.Working() {
+			t.Error("the remote is said to work")
+		}
 		if got := s.Stats(); got.Breaker != "open" || before > 8 {
 			t.Fatalf("the breaker is %s after %d calls", got.Breaker, before)
 		}
@@ -230,6 +233,9 @@ func TestABrokenRemoteIsLeftAloneAndTriedWithOnePhoto(t *testing.T) {
 		after(31 * time.Second)
 		if got := c.has(); !slices.Equal(got, ids(t, d)) {
 			t.Errorf("%d photos are there half a minute after the outage, want 50", len(got))
+		}
+		if !s.Working() {
+			t.Error("the remote is not said to work")
 		}
 	})
 }

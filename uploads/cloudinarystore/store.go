@@ -53,6 +53,9 @@ func FromEnvironment(getenv func(string) string) (*Store, error) {
 	}
 	switch len(missing) {
 	case 0:
+		if !cloudName.MatchString(values[0]) {
+			return nil, errors.New("cloudinarystore: CLOUDINARY_CLOUD_NAME must be the name of the account alone: letters, digits, - and _")
+		}
 		u := url.URL{Scheme: "cloudinary", User: url.UserPassword(values[1], values[2]), Host: values[0]}
 		return New(u.String())
 	case len(names):
@@ -74,6 +77,9 @@ func New(cloudinaryURL string) (*Store, error) {
 	key := u.User.Username()
 	if u.Scheme != "cloudinary" || key == "" || secret == "" || !cloudName.MatchString(u.Host) {
 		return nil, errors.New("cloudinarystore: CLOUDINARY_URL must be cloudinary://key:secret@cloud")
+	}
+	if strings.HasPrefix(key, "<") || strings.HasPrefix(secret, "<") {
+		return nil, errors.New("cloudinarystore: CLOUDINARY_URL still says <your_api_key> or <your_api_secret>: put yours there")
 	}
 	cloud, err := cloudinary.NewFromURL(cloudinaryURL)
 	if err != nil {
@@ -99,6 +105,24 @@ func (s *Store) Close() { s.base.CloseIdleConnections() }
 
 // Name names the account without its key.
 func (s *Store) Name() string { return "cloudinary:" + s.cloud.Config.Cloud.CloudName }
+
+// Origins returns the origins of the addresses that Put returns, such as
+// https://res.cloudinary.com, for the content policy of pages.
+func (s *Store) Origins() []string {
+	origins := []string{"https://res.cloudinary.com"}
+	config := s.cloud.Config
+	if config.URL.PrivateCDN {
+		origins = append(origins, "https://"+config.Cloud.CloudName+"-res.cloudinary.com")
+	}
+	if name := config.URL.SecureCName; name != "" {
+		origins = append(origins, "https://"+name)
+	}
+	// Another API than Cloudinary's own delivers by itself.
+	if u, err := url.Parse(config.API.UploadPrefix); err == nil && u.Host != "" && u.Hostname() != "cloudinary.com" && !strings.HasSuffix(u.Hostname(), ".cloudinary.com") {
+		origins = append(origins, u.Scheme+"://"+u.Host)
+	}
+	return origins
+}
 
 // Put uploads a photo.
 func (s *Store) Put(ctx context.Context, id uploads.PhotoID, photo *os.File) (string, error) {

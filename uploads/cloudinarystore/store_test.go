@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -244,6 +245,8 @@ func TestConfiguration(t *testing.T) {
 		{"CLOUDINARY_URL", "https://" + key + ":s3cret@demo"},
 		{"CLOUDINARY_URL", "cloudinary://" + key + ":s3cret@"},
 		{"CLOUDINARY_URL", "cloudinary://s3cret@demo"},
+		{"CLOUDINARY_URL", "cloudinary://<your_api_key>:<your_api_secret>@demo"},
+		{"CLOUDINARY_CLOUD_NAME", "s3cret!", "CLOUDINARY_API_KEY", key, "CLOUDINARY_API_SECRET", secret},
 		{"CLOUDINARY_URL", "cloudinary://" + key + ":s3cret@demo?timeout=s3cret"},
 	} {
 		_, err := cloudinarystore.FromEnvironment(env(vars...))
@@ -252,6 +255,25 @@ func TestConfiguration(t *testing.T) {
 			continue
 		}
 		clean(t, err.Error())
+	}
+}
+
+func TestOrigins(t *testing.T) {
+	const shared = "https://res.cloudinary.com"
+	for query, want := range map[string][]string{
+		"":                                     {shared},
+		"?private_cdn=true":                    {shared, "https://demo-res.cloudinary.com"},
+		"?secure_cname=img.example.com":        {shared, "https://img.example.com"},
+		"?upload_prefix=http://127.0.0.1:4000": {shared, "http://127.0.0.1:4000"},
+		"?upload_prefix=https://api-eu.cloudinary.com": {shared},
+	} {
+		store, err := cloudinarystore.New("cloudinary://1:2@demo" + query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := store.Origins(); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", query, got, want)
+		}
 	}
 }
 
@@ -352,6 +374,9 @@ func TestTheOutageOverRealConnections(t *testing.T) {
 	}
 	for _, text := range append(said, strings.ReplaceAll(logged.String(), "\n", " ")) {
 		clean(t, text)
+	}
+	if !strings.Contains(logged.String(), `not mirrored at the moment" remote=cloudinary:demo error="the remote`) {
+		t.Errorf("why there is an outage was not logged:\n%s", logged.String())
 	}
 	if !strings.Contains(logged.String(), "Invalid Signature") {
 		t.Errorf("the refusal was not logged:\n%s", logged.String())
