@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -36,6 +37,7 @@ type app struct {
 
 	store  *atomicstore.Store[*contest.State, contest.Event]
 	photos *uploads.Dir
+	cloud  *cloud // nil when the operator has none
 	hub    *reliablews.Hub
 	feed   *feed
 	pages  *web.Pages
@@ -44,6 +46,9 @@ type app struct {
 	throttle *throttle
 	password string // argon2id hash of the organiser's password
 	requests requestCounts
+
+	background    sync.WaitGroup // the mirror and the sweep
+	endBackground context.CancelFunc
 
 	writes   gate        // open while changes are taken
 	draining atomic.Bool // set first thing at shutdown
@@ -61,9 +66,7 @@ func openApp(ctx context.Context, cfg *config, log *slog.Logger) (_ *app, err er
 		}
 	}()
 
-	data := filepath.Join(cfg.StateDir, "data")
-	backups := filepath.Join(cfg.StateDir, "backups")
-	for _, dir := range []string{data, backups} {
+	for _, dir := range []string{cfg.dataDir(), cfg.backupDir()} {
 		// Names and phone numbers are in there: for the operator alone.
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return nil, fmt.Errorf("make the state folder (set STATE_DIR to a writable place): %w", err)
@@ -72,9 +75,9 @@ func openApp(ctx context.Context, cfg *config, log *slog.Logger) (_ *app, err er
 	if a.pages, err = web.Load(cfg.Dev); err != nil {
 		return nil, err
 	}
-	if a.store, err = atomicstore.Open(data, contest.NewState(), contest.Apply, &atomicstore.Options{
+	if a.store, err = atomicstore.Open(cfg.dataDir(), contest.NewState(), contest.Apply, &atomicstore.Options{
 		Logger:    log,
-		BackupDir: backups,
+		BackupDir: cfg.backupDir(),
 		// The feed publishes these again after a restart, and may lag as far.
 		KeepModifications: 2 * refill,
 	}); err != nil {
@@ -94,6 +97,15 @@ func openApp(ctx context.Context, cfg *config, log *slog.Logger) (_ *app, err er
 	a.hub = reliablews.NewHub(&reliablews.HubOptions{Authorize: a.authorize, Address: a.clientAddress, Logger: log})
 	if a.feed, err = openFeed(ctx, a.store, a.hub, log); err != nil {
 		return nil, err
+	}
+	if a.cloud, err = a.openCloud(); err != nil {
+		return nil, err
+	}
+	background, end := context.WithCancel(context.WithoutCancel(ctx))
+	a.endBackground = end
+	a.background.Go(func() { a.sweeping(background) })
+	if a.cloud != nil {
+		a.background.Go(func() { a.mirror(background) })
 	}
 	return a, nil
 }
@@ -163,12 +175,23 @@ func (a *app) close(ctx context.Context) error {
 	}
 	cancel()
 
+	a.stopBackground() // a photo on its way to the cloud goes there after the next start
 	a.log.Info("Saving final game state...")
 	return a.closeParts()
 }
 
+// stopBackground returns when neither the mirror nor the sweep does anything any
+// more. It may be called again.
+func (a *app) stopBackground() {
+	if a.endBackground != nil {
+		a.endBackground()
+		a.background.Wait()
+	}
+}
+
 // closeParts closes whatever has been opened, in reverse.
 func (a *app) closeParts() error {
+	a.stopBackground()
 	var errs []error
 	if a.feed != nil {
 		a.feed.close()

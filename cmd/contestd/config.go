@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"runtime/debug"
 
 	"github.com/alecthomas/kong"
@@ -17,7 +18,14 @@ type config struct {
 	StateDir      string `env:"STATE_DIR" default:"./state" placeholder:"DIR" help:"Folder of the contest: data/, backups/ and uploads/ are made in it."`
 	AdminUser     string `env:"ADMIN_USER" default:"admin" placeholder:"NAME" help:"Name of the organiser."`
 	AdminPassword string `env:"ADMIN_PASSWORD" placeholder:"TEXT" help:"Password of the organiser, at least 8 characters. Unset, one is made up at the first start and shown once. Prefer the variable: other users of the machine can read flags."`
-	Dev           bool   `help:"Read the pages from the checkout at each request instead of from the program."`
+
+	CloudinaryURL       string `env:"CLOUDINARY_URL" name:"cloudinary-url" placeholder:"cloudinary://KEY:SECRET@CLOUD" help:"Account with Cloudinary that photos are mirrored to in the background. Unset, as the three below, there is no cloud and photos are kept here alone. Prefer the variable."`
+	CloudinaryCloudName string `env:"CLOUDINARY_CLOUD_NAME" name:"cloudinary-cloud-name" placeholder:"NAME" help:"The account, with the next two, in place of CLOUDINARY_URL."`
+	CloudinaryAPIKey    string `env:"CLOUDINARY_API_KEY" name:"cloudinary-api-key" placeholder:"KEY" help:"Key of the account."`
+	CloudinaryAPISecret string `env:"CLOUDINARY_API_SECRET" name:"cloudinary-api-secret" placeholder:"SECRET" help:"Secret of the account. Prefer the variable."`
+	PhotosFromCloud     bool   `env:"PHOTOS_FROM_CLOUD" help:"Send browsers to the cloud for photos that are there, instead of serving every photo from here. The addresses in the pages stay the same."`
+
+	Dev bool `help:"Read the pages from the checkout at each request instead of from the program."`
 
 	FlyAppName string           `env:"FLY_APP_NAME" hidden:"" help:"Set by Fly.io."`
 	Version    kong.VersionFlag `help:"Print the version and exit."`
@@ -73,8 +81,21 @@ func (c *config) check() error {
 	case c.AdminPassword != "" && len([]rune(c.AdminPassword)) < minPassword:
 		return fmt.Errorf("the admin password is too short: use at least %d characters", minPassword)
 	}
+	account, err := c.cloudAccount()
+	switch {
+	case err != nil:
+		return fmt.Errorf("the image cloud: %w", err)
+	case account != nil:
+		account.Close()
+	case c.PhotosFromCloud:
+		return errors.New("photos cannot come from the cloud without one: set CLOUDINARY_URL, or unset PHOTOS_FROM_CLOUD")
+	}
 	return nil
 }
+
+// The folders of the store.
+func (c *config) dataDir() string   { return filepath.Join(c.StateDir, "data") }
+func (c *config) backupDir() string { return filepath.Join(c.StateDir, "backups") }
 
 // onFly tells whether Fly's proxy stands in front: it ends TLS and says in
 // headers, which strangers cannot set through it, who the client is.

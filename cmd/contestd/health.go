@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore"
@@ -12,16 +13,21 @@ const retryAfterRestart = 5 * time.Second
 // health answers as long as the process can answer at all; it touches neither
 // disk nor network, because a machine with a bad disk still shows the contest.
 func (a *app) health(w http.ResponseWriter, r *http.Request) error {
-	return writeJSON(w, http.StatusOK, map[string]any{
+	answer := map[string]any{
 		"status":    "ok",
 		"uptime":    time.Since(a.started).Seconds(),
 		"timestamp": time.Now().UTC().Format(time.RFC3339),
-	})
+	}
+	if a.cloud != nil {
+		answer["cloud"] = a.cloud.numbers().cloudHealth
+	}
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 // ready tells the proxy whether to send visitors here. A store that cannot
 // write, or a disk that is full, is degraded, not unready: this is the only
-// machine that can show what it has, and readers do not need the disk.
+// machine that can show what it has, and readers do not need the disk. So is a
+// cloud that does not work: every photo is here.
 func (a *app) ready(w http.ResponseWriter, r *http.Request) error {
 	switch {
 	case a.draining.Load():
@@ -32,9 +38,20 @@ func (a *app) ready(w http.ResponseWriter, r *http.Request) error {
 		return notReady(w, "the hub cannot do its work")
 	}
 	answer := map[string]any{"ready": true}
+	var parts, reasons []string
 	if part, reason := degraded(a.store.Stats()); part != "" {
-		answer["degraded"] = []string{part}
-		answer["reason"] = reason
+		parts, reasons = append(parts, part), append(reasons, reason)
+	}
+	if a.cloud != nil {
+		health := a.cloud.numbers().cloudHealth
+		answer["cloud"] = health
+		if reason := health.trouble(); reason != "" {
+			parts, reasons = append(parts, "cloud"), append(reasons, reason)
+		}
+	}
+	if parts != nil {
+		answer["degraded"] = parts
+		answer["reason"] = strings.Join(reasons, "; ")
 	}
 	return writeJSON(w, http.StatusOK, answer)
 }

@@ -59,7 +59,7 @@ func (a *app) metrics(w http.ResponseWriter, r *http.Request) error {
 		{Name: "/cpu/classes/user:cpu-seconds"},
 	}
 	metrics.Read(samples)
-	return writeJSON(w, http.StatusOK, map[string]any{
+	answer := map[string]any{
 		"requests":    a.requests.numbers(),
 		"connections": a.hub.Stats().Connections,
 		"queue":       a.feed.lag(),
@@ -70,7 +70,11 @@ func (a *app) metrics(w http.ResponseWriter, r *http.Request) error {
 		"goroutines":  samples[2].Value.Uint64(),
 		"cpu":         map[string]any{"userSeconds": samples[3].Value.Float64()},
 		"uptime":      time.Since(a.started).Milliseconds(),
-	})
+	}
+	if a.cloud != nil {
+		answer["cloud"] = a.cloud.numbers()
+	}
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 func (a *app) realtimeMetrics(w http.ResponseWriter, r *http.Request) error {

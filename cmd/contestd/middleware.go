@@ -33,14 +33,21 @@ func withRequestID(next http.Handler) http.Handler {
 
 // contentPolicy allows what the pages use and nothing else: no inline script,
 // no foreign host except the image cloud, no way into innerHTML.
-const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; " +
-	"img-src 'self' https://res.cloudinary.com blob:; connect-src 'self'; form-action 'self'; " +
-	"base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+func (a *app) contentPolicy() string {
+	images := "https://res.cloudinary.com"
+	if a.cloud != nil {
+		images = strings.Join(a.cloud.store.Origins(), " ")
+	}
+	return "default-src 'none'; script-src 'self'; style-src 'self'; " +
+		"img-src 'self' " + images + " blob:; connect-src 'self'; form-action 'self'; " +
+		"base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
+}
 
 func (a *app) withHeaders(next http.Handler) http.Handler {
+	policy := a.contentPolicy()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
-		h.Set("Content-Security-Policy", contentPolicy)
+		h.Set("Content-Security-Policy", policy)
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "same-origin")
 		h.Set("Permissions-Policy", "camera=(self), microphone=(), geolocation=()")

@@ -40,7 +40,7 @@ func (a *app) routes() []route {
 		{"GET", "/winners", open, redirect("/winners.html")},
 		{"GET", "/static/", open, serve(a.pages.Static())},
 		{"GET", "/reliablews.js", open, serve(reliablews.ScriptHandler())},
-		{"GET", "/uploads/{photo}", open, serve(http.StripPrefix("/uploads", a.photos.Handler(nil)))},
+		{"GET", "/uploads/{photo}", open, serve(http.StripPrefix("/uploads", a.photos.Handler(a.photoOptions())))},
 		{"GET", realtimePath, open, serve(a.hub)},
 		{"POST", realtimePath, open, serve(a.hub)}, // where WebSockets are blocked
 

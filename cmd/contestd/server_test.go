@@ -92,12 +92,13 @@ func startServer(t testing.TB, dir string, port int) *server {
 	return s
 }
 
-// startProcess runs a contest in a process of its own.
-func startProcess(t testing.TB, dir string, port int) *server {
+// startProcess runs a contest in a process of its own, with more variables
+// ("NAME=value") in its environment.
+func startProcess(t testing.TB, dir string, port int, env ...string) *server {
 	t.Helper()
 	s := &server{t: t, dir: dir, port: port, log: new(safeBuffer)}
 	s.cmd = exec.Command(os.Args[0], args(dir, port)...)
-	s.cmd.Env = append(os.Environ(), childVariable+"=1")
+	s.cmd.Env = append(append(os.Environ(), childVariable+"=1"), env...)
 	s.cmd.Stderr = s.log
 	out, err := s.cmd.StdoutPipe()
 	if err != nil {

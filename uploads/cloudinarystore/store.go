@@ -69,6 +69,9 @@ var cloudName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
 // New opens the account of a CLOUDINARY_URL. It makes no request. Its errors do
 // not show the URL, which holds the secret.
 func New(cloudinaryURL string) (*Store, error) {
+	if strings.Contains(cloudinaryURL, "<your_") {
+		return nil, errors.New("cloudinarystore: CLOUDINARY_URL still says <your_api_key> or <your_api_secret>: put yours there")
+	}
 	u, err := url.Parse(cloudinaryURL)
 	if err != nil {
 		return nil, errors.New("cloudinarystore: CLOUDINARY_URL is not a URL")
@@ -77,9 +80,6 @@ func New(cloudinaryURL string) (*Store, error) {
 	key := u.User.Username()
 	if u.Scheme != "cloudinary" || key == "" || secret == "" || !cloudName.MatchString(u.Host) {
 		return nil, errors.New("cloudinarystore: CLOUDINARY_URL must be cloudinary://key:secret@cloud")
-	}
-	if strings.HasPrefix(key, "<") || strings.HasPrefix(secret, "<") {
-		return nil, errors.New("cloudinarystore: CLOUDINARY_URL still says <your_api_key> or <your_api_secret>: put yours there")
 	}
 	cloud, err := cloudinary.NewFromURL(cloudinaryURL)
 	if err != nil {
