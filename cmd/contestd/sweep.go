@@ -75,23 +75,42 @@ func (a *app) sweep(ctx context.Context, grace time.Duration) error {
 func (a *app) heldOnDisk(ctx context.Context) (map[uploads.PhotoID]bool, error) {
 	held := map[uploads.PhotoID]bool{}
 	for _, dir := range []string{a.cfg.dataDir(), a.cfg.backupDir()} {
-		err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
-			if err == nil && ctx.Err() != nil {
-				err = ctx.Err()
-			}
-			if err == nil && entry.Type().IsRegular() {
-				err = idsIn(path, held)
-			}
-			if errors.Is(err, fs.ErrNotExist) {
-				return nil // the store has removed it: nobody can go back to it
-			}
-			return err
-		})
+		list, err := os.ReadDir(dir) // one that is not there is an error: there should be
+		if err == nil {
+			err = idsBelow(ctx, dir, list, held)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("look for photos in the store: %w", err)
 		}
 	}
 	return held, nil
+}
+
+// idsBelow adds what the files of a folder name. Links are followed: an operator
+// may keep backups elsewhere.
+func idsBelow(ctx context.Context, dir string, list []os.DirEntry, ids map[uploads.PhotoID]bool) error {
+	for _, entry := range list {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		path := filepath.Join(dir, entry.Name())
+		info, err := os.Stat(path)
+		switch {
+		case err != nil:
+		case info.IsDir():
+			var below []os.DirEntry
+			if below, err = os.ReadDir(path); err == nil {
+				err = idsBelow(ctx, path, below, ids)
+			}
+		case info.Mode().IsRegular():
+			err = idsIn(path, ids)
+		}
+		// The store has removed it since: nobody can go back to it.
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
 // idsIn adds every run of 64 lower-case hexadecimal digits in a file.
