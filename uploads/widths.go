@@ -22,16 +22,18 @@ import (
 func Widths() []int { return []int{400, 800, 1600} }
 
 // SrcSet returns the srcset attribute of an img element for a photo that is
-// served at url and is width pixels wide.
+// served at url and is width pixels wide; 0 when that is not known.
 func SrcSet(url string, width int) string {
-	var set strings.Builder
+	var set []string
 	for _, w := range Widths() {
-		if w < width {
-			fmt.Fprintf(&set, "%s?w=%d %dw, ", url, w, w)
+		if w < width || width <= 0 {
+			set = append(set, fmt.Sprintf("%s?w=%d %dw", url, w, w))
 		}
 	}
-	fmt.Fprintf(&set, "%s %dw", url, width)
-	return set.String()
+	if width > 0 {
+		set = append(set, fmt.Sprintf("%s %dw", url, width))
+	}
+	return strings.Join(set, ", ")
 }
 
 func widthDir(width int) string { return "w" + strconv.Itoa(width) }

@@ -123,6 +123,7 @@ func TestSrcSet(t *testing.T) {
 		4000: "/p?w=400 400w, /p?w=800 800w, /p?w=1600 1600w, /p 4000w",
 		800:  "/p?w=400 400w, /p 800w",
 		400:  "/p 400w",
+		0:    "/p?w=400 400w, /p?w=800 800w, /p?w=1600 1600w",
 	} {
 		if got := uploads.SrcSet("/p", width); got != want {
 			t.Errorf("%d: got %q, want %q", width, got, want)

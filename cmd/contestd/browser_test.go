@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,8 @@ import (
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+
+	"github.com/contestkit/contestkit/uploads/cloudinarytest"
 )
 
 // browser starts Chromium, or skips the test where there is none; CI must have
@@ -253,5 +256,43 @@ func TestAnEveningInTheBrowser(t *testing.T) {
 			t.Errorf("%s: %s", tb.who, fault)
 		}
 		tb.mu.Unlock()
+	}
+}
+
+// TestAPageDoesNotNoticeThatTheCloudIsGone sends a browser to a cloud that has the
+// photos, and goes away.
+func TestAPageDoesNotNoticeThatTheCloudIsGone(t *testing.T) {
+	chrome := browser(t)
+	cloud := cloudinarytest.New("demo", cloudKey, cloudSecret)
+	there := httptest.NewServer(cloud)
+	defer there.Close()
+	t.Setenv("CLOUDINARY_URL", cloud.CloudinaryURL(there.URL))
+	t.Setenv("PHOTOS_FROM_CLOUD", "true")
+	s := startServer(t, t.TempDir(), 0)
+	e := newEntry("one")
+	e["category"] = "worst" // which the page shows first
+	s.visitor().mustSubmit(e, jpegPhoto(t, 1))
+	organiser := s.organiser()
+	eventually(t, "the photo in the cloud", func() bool {
+		for _, method := range organiser.staffPhotos() {
+			return method == storageCloud
+		}
+		return false
+	})
+
+	const shown = `Array.from(document.querySelectorAll("#wall img"), (i) => i.complete && i.naturalWidth > 0).join() === "true"`
+	before := newTab(t, chrome, "with the cloud", s.url(""))
+	before.open("/")
+	before.until("the photo", shown)
+	if from, err := chromedp.Run(before.ctx, chromedp.Evaluate[string](`performance.getEntriesByType("resource").map((r) => r.name).join(" ")`)); err != nil || strings.Contains(from, "from=here") {
+		t.Errorf("with the cloud the page loaded %s, %v", from, err)
+	}
+	there.CloseClientConnections()
+	there.Close()
+	after := newTab(t, chrome, "without the cloud", s.url(""))
+	after.open("/")
+	after.until("the photo", shown)
+	if from, err := chromedp.Run(after.ctx, chromedp.Evaluate[string](`document.querySelector("#wall img").currentSrc`)); err != nil || !strings.HasSuffix(from, "?from=here") {
+		t.Errorf("without the cloud the photo is from %s, %v", from, err)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/contestkit/contestkit/contest"
+	"github.com/contestkit/contestkit/uploads"
 )
 
 // A page is rendered from the state at one position. It carries the position
@@ -150,6 +151,7 @@ func (p *Pages) funcs() template.FuncMap {
 	return template.FuncMap{
 		"static": p.url,
 		"srcset": srcset,
+		"widths": widths,
 		"card":   func() card { return card{} }, // the blank that scripts copy
 		"place":  func() place { return place{} },
 	}
@@ -162,17 +164,11 @@ func srcset(url string, width int) string {
 	if !strings.HasPrefix(url, "/uploads/") {
 		return ""
 	}
-	var list []string
-	for _, w := range []int{400, 800, 1600} {
-		if width == 0 || w < width {
-			list = append(list, fmt.Sprintf("%s?w=%d %dw", url, w, w))
-		}
-	}
-	if width > 0 {
-		list = append(list, fmt.Sprintf("%s %dw", url, width))
-	}
-	return strings.Join(list, ", ")
+	return uploads.SrcSet(url, width)
 }
+
+// widths is what the scripts need to know to do the same.
+func widths() string { return strings.Trim(fmt.Sprint(uploads.Widths()), "[]") }
 
 // ago says how long ago something was, as ago of words.js does.
 func ago(d time.Duration) string {

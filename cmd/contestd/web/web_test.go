@@ -274,6 +274,9 @@ func TestPhotosComeInTheWidthThatThePhoneNeeds(t *testing.T) {
 	if want := `srcset="/uploads/a.jpg?w=400 400w, /uploads/a.jpg 800w" src="/uploads/a.jpg"`; !strings.Contains(page, want) {
 		t.Errorf("the page has no %s", want)
 	}
+	if want := `data-widths="400 800 1600"`; !strings.Contains(page, want) {
+		t.Errorf("the scripts have no %s", want)
+	}
 	view.Feed["best"][0].ImageURL = "https://res.cloudinary.com/demo/a.jpg"
 	page = render(t, load(t), "feed", web.FeedPage("e", 1, view))
 	if strings.Contains(page, "srcset") || !strings.Contains(page, `src="https://res.cloudinary.com/demo/a.jpg"`) {

@@ -112,6 +112,15 @@ export function put(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
+/** The widths in pixels that a photo can be had in, besides its own. */
+const widths = (document.documentElement.dataset.widths ?? "").split(" ").map(Number);
+
+/**
+ * Where a photo is had from this server, whatever the cloud does.
+ * @param {string} url
+ */
+const fromHere = (url) => `${url}?from=here`;
+
 /**
  * Shows a photo in the width that the screen needs, as srcset of view.go does.
  * A picture that is there already is not loaded again.
@@ -120,15 +129,29 @@ export function put(element, text) {
  * @param {number} [width] of the photo in pixels, 0 when it is not known
  */
 export function showPhoto(img, url, width = 0) {
-  if (img.getAttribute("src") === url) return;
+  const src = img.getAttribute("src");
+  if (src === url || src === fromHere(url)) return;
   if (url.startsWith("/uploads/")) {
-    const narrower = [400, 800, 1600].filter((w) => width === 0 || w < width).map((w) => `${url}?w=${w} ${w}w`);
+    const narrower = widths.filter((w) => width === 0 || w < width).map((w) => `${url}?w=${w} ${w}w`);
     img.srcset = (width === 0 ? narrower : [...narrower, `${url} ${width}w`]).join(", ");
   } else {
     img.removeAttribute("srcset"); // other places have no narrower copies
   }
   img.src = url;
 }
+
+// A photo that the cloud was to give, and did not, is had from here.
+/** @param {EventTarget|null} img */
+function loadFromHere(img) {
+  if (!(img instanceof HTMLImageElement)) return;
+  const url = img.getAttribute("src") ?? "";
+  const { pathname, search } = new URL(url, location.href);
+  if (!url || search || !pathname.startsWith("/uploads/")) return;
+  img.removeAttribute("srcset");
+  img.src = fromHere(pathname);
+}
+document.addEventListener("error", (e) => loadFromHere(e.target), true);
+for (const img of document.images) if (img.complete && img.naturalWidth === 0) loadFromHere(img); // before this script
 
 /**
  * Shows what is wrong beside the fields of a form, and focuses the first.
