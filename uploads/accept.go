@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"time"
 )
 
@@ -131,10 +132,11 @@ func inMB(n int64) string {
 // clean decodes a picture and writes it anew. The memory for it is held until
 // it returns.
 func (d *Dir) clean(ctx context.Context, to *os.File, p *picture) (Photo, error) {
-	if err := d.budget.take(ctx, p.cost); err != nil {
+	release, err := d.hold(ctx, p.cost)
+	if err != nil {
 		return Photo{}, err
 	}
-	defer d.giveBack(p.cost)
+	defer release()
 	m, err := p.decode(ctx)
 	if err != nil {
 		return Photo{}, err
@@ -159,16 +161,31 @@ func (d *Dir) clean(ctx context.Context, to *os.File, p *picture) (Photo, error)
 	}, nil
 }
 
-// giveBack returns what a decode held. After a large one it first makes sure
-// that the memory is free indeed: garbage of such pictures piles up faster than
-// the collector finds out (10 PNGs of 50 megapixels at once: a peak of 785 MB
-// without this and 412 MB with it, November 2026). A collection takes
-// milliseconds where the decode took a second.
-func (d *Dir) giveBack(cost int64) {
-	if cost > d.options.DecodeBytes/4 {
-		runtime.GC()
+// hold waits for the memory of a decode and takes it until release. One that
+// needs more than all there is has it alone, and nobody's garbage beside it.
+//
+// After a large one, release first makes sure that the memory is free indeed:
+// garbage of such pictures piles up faster than the collector finds out (10 PNGs
+// of 50 megapixels at once: a peak of 785 MB without this and 412 MB with it,
+// November 2026). A collection takes milliseconds where the decode took a second.
+func (d *Dir) hold(ctx context.Context, cost int64) (release func(), err error) {
+	alone := cost > d.options.DecodeBytes
+	n := min(cost, d.options.DecodeBytes)
+	if err := d.budget.take(ctx, n); err != nil {
+		return nil, err
 	}
-	d.budget.give(cost)
+	if alone {
+		debug.FreeOSMemory()
+	}
+	return func() {
+		switch {
+		case alone:
+			debug.FreeOSMemory()
+		case cost > largeCost:
+			runtime.GC()
+		}
+		d.budget.give(n)
+	}, nil
 }
 
 // store gives a clean photo its name: contents synced, renamed, folder synced.

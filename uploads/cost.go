@@ -12,6 +12,9 @@ import (
 // What a decode holds besides pixels: buffers, Huffman tables.
 const decodeOverhead = 1 << 20
 
+// From this cost on a collection costs little beside the decode.
+const largeCost = 48 << 20
+
 // cost returns the bytes that are held at once, at worst, while a picture is
 // decoded, flattened, turned and encoded. It reads what the file says of itself
 // as the decoder will read it, and errs upwards. An error means that the file is
@@ -210,7 +213,7 @@ func costPNG(file io.ReaderAt, pixels int64, turned bool) (int64, error) {
 	}
 	held := each * pixels
 	if interlaced {
-		held += held / 2 // the last of the seven passes has half of the pixels
+		held *= 2 // each of the seven passes is a picture of its own first
 	}
 	if turned {
 		held = max(held, each*pixels+min(each, 4)*pixels)
@@ -238,10 +241,14 @@ func costWebP(r io.Reader, size, pixels int64, turned bool) (int64, error) {
 			}
 			return held, nil
 		case "VP8L", "ALPH":
-			// Two copies of four bytes a pixel while a transform is undone, one
-			// for its tiles. Of the 2,600 groups of Huffman trees that the decoder
-			// takes each holds up to 52 kB, for at best 1/256 of that in the file.
-			return 9*pixels + size + min(256*size, 2600*52<<10), nil
+			// Four bytes a pixel, six where colours are from a palette, and those
+			// of the tiles. Of the 2,600 groups of Huffman trees that the decoder
+			// takes each holds up to 55 kB, for at best 1/276 of that in the file.
+			held := 7*pixels + size + min(276*size, 2600*55<<10)
+			if turned || string(id[:]) == "ALPH" {
+				held = max(held, 8*pixels) // also beside alpha and the picture that it is laid on
+			}
+			return held, nil
 		}
 	}
 }

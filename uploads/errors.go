@@ -24,9 +24,9 @@ var (
 		sentence: "The photo has too many pixels. Send a smaller one."}
 
 	// ErrTooHeavy means that decoding the photo would take more memory than
-	// Options.DecodeBytes.
+	// Options.DecodeBytes allows a single one.
 	ErrTooHeavy error = &refusal{status: http.StatusUnprocessableEntity, text: "the photo takes too much memory to decode",
-		sentence: "The photo takes too much memory to open. Save it as a plain JPEG, or smaller, and send that."}
+		sentence: "The photo takes too much memory to open. Make it smaller, or save it as an ordinary JPEG (not progressive), and send that."}
 
 	// ErrUnsupportedType means a known type that is not taken. The error is a
 	// *UnsupportedTypeError, which says which one.

@@ -21,10 +21,14 @@ type Options struct {
 	MaxSide int
 
 	// DecodeBytes is how much memory the pictures being decoded may hold
-	// together. Others wait. A picture that needs more by itself is refused with
-	// ErrTooHeavy. Default: 192 MiB, which is 50 megapixels of a plain JPEG,
-	// turned or not, or of an 8-bit PNG; 26 megapixels of a usual progressive
-	// JPEG.
+	// together. Others wait. A picture that needs up to half more is decoded while
+	// no other is; one that needs more than that is refused with ErrTooHeavy.
+	//
+	// Default: 192 MiB, which takes all of MaxPixels of an ordinary JPEG, turned or
+	// not, or of a PNG with 8 bits. The others are taken up to, in megapixels, 40
+	// of a usual progressive JPEG (20 of one with 4:4:4), 37 of a JPEG in CMYK, of
+	// a PNG with 16 bits, or of one with 8 that is interlaced or to be turned (18
+	// of one with 16 bits that is), 20 of a lossless WebP.
 	DecodeBytes int64
 
 	// ReserveBytes of the disk stay free: Accept refuses with ErrDiskFull
@@ -35,6 +39,9 @@ type Options struct {
 	step func(name string) error       // the crash tests stop here, before each step on the disk
 	free func() (bytes int64, _ error) // and fill the disk here
 }
+
+// heaviest is the most that one picture may cost.
+func (o *Options) heaviest() int64 { return o.DecodeBytes + o.DecodeBytes/2 }
 
 func (o *Options) withDefaults() Options {
 	var c Options

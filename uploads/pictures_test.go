@@ -163,7 +163,7 @@ func pngWithEXIF(photo []byte, orientation uint16) []byte {
 func interlaced(w, h int) []byte {
 	var raw bytes.Buffer
 	z := zlib.NewWriter(&raw)
-	for _, p := range [7][4]int{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}} {
+	for _, p := range passes(1) {
 		if p[0] >= w {
 			continue
 		}
@@ -290,31 +290,7 @@ type part struct {
 // components, any sampling, progressive, with an Adobe marker (transform < 0:
 // none).
 func jpegByHand(w, h int, progressive bool, transform int, parts ...part) []byte {
-	out := []byte{0xff, 0xd8}
-	put := func(marker byte, data ...byte) {
-		out = append(out, 0xff, marker)
-		out = binary.BigEndian.AppendUint16(out, uint16(len(data)+2))
-		out = append(out, data...)
-	}
-	if transform >= 0 {
-		put(0xee, append([]byte("Adobe\x00\x64\x00\x00\x00\x00"), byte(transform))...)
-	}
-	put(0xdb, append([]byte{0}, bytes.Repeat([]byte{8}, 64)...)...) // a coefficient of 8 is a step of 1
-	frame := []byte{8, byte(h >> 8), byte(h), byte(w >> 8), byte(w), byte(len(parts))}
-	scan := []byte{byte(len(parts))}
-	for _, p := range parts {
-		frame = append(frame, p.name, p.h<<4|p.v, 0)
-		scan = append(scan, p.name, 0)
-	}
-	sof, last := byte(0xc0), byte(63)
-	if progressive {
-		sof, last = 0xc2, 0
-	}
-	put(sof, frame...)
-	// Twelve sizes of difference in four bits each; one code for "no more".
-	put(0xc4, append([]byte{0x00, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)...)
-	put(0xc4, append([]byte{0x10, 1}, make([]byte, 15+1)...)...)
-	put(0xda, append(scan, 0, last, 0)...)
+	out := jpegHead(w, h, progressive, transform, parts...)
 
 	var word, n uint
 	emit := func(v, count uint) {
@@ -359,6 +335,36 @@ func jpegByHand(w, h int, progressive bool, transform int, parts ...part) []byte
 		emit(1, 1)
 	}
 	return append(out, 0xff, 0xd9)
+}
+
+// jpegHead is all of a JPEG by hand before the bits of its only scan.
+func jpegHead(w, h int, progressive bool, transform int, parts ...part) []byte {
+	out := []byte{0xff, 0xd8}
+	put := func(marker byte, data ...byte) {
+		out = append(out, 0xff, marker)
+		out = binary.BigEndian.AppendUint16(out, uint16(len(data)+2))
+		out = append(out, data...)
+	}
+	if transform >= 0 {
+		put(0xee, append([]byte("Adobe\x00\x64\x00\x00\x00\x00"), byte(transform))...)
+	}
+	put(0xdb, append([]byte{0}, bytes.Repeat([]byte{8}, 64)...)...) // a coefficient of 8 is a step of 1
+	frame := []byte{8, byte(h >> 8), byte(h), byte(w >> 8), byte(w), byte(len(parts))}
+	scan := []byte{byte(len(parts))}
+	for _, p := range parts {
+		frame = append(frame, p.name, p.h<<4|p.v, 0)
+		scan = append(scan, p.name, 0)
+	}
+	sof, last := byte(0xc0), byte(63)
+	if progressive {
+		sof, last = 0xc2, 0
+	}
+	put(sof, frame...)
+	// Twelve sizes of difference in four bits each; one code for "no more".
+	put(0xc4, append([]byte{0x00, 0, 0, 0, 12, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11)...)
+	put(0xc4, append([]byte{0x10, 1}, make([]byte, 15+1)...)...)
+	put(0xda, append(scan, 0, last, 0)...)
+	return out
 }
 
 // ycc is a component list of a usual JPEG.

@@ -149,10 +149,11 @@ func (d *Dir) scale(ctx context.Context, id PhotoID) error {
 	// budget with it by default.
 	w, h := step(p.width, p.height, slices.Max(Widths()))
 	cost := min(p.cost+5*int64(w)*int64(h), d.options.DecodeBytes)
-	if err := d.budget.take(ctx, cost); err != nil {
+	release, err := d.hold(ctx, cost)
+	if err != nil {
 		return err
 	}
-	defer d.giveBack(cost)
+	defer release()
 	m, err := p.decode(ctx)
 	if err != nil {
 		return err
