@@ -34,6 +34,7 @@ test-go: ## Go tests under the race detector, browser tests included
 	cd atomicstore/peerbench && $(GO) test ./...
 	cd reliablews/peerbench && $(GO) test ./...
 	$(GO) test -run '^(TestFiveThousandConnections|TestAWriteWithoutWaitingAllocatesNothing)$$' ./reliablews
+	$(GO) test -run '^TestMemoryStaysUnderTheCeiling$$' ./uploads
 	cd reliablews/internal/toxitest && CGO_ENABLED=1 $(GO) test -race .
 
 test-js: ## tests of the JavaScript client and of the pages' modules

@@ -13,7 +13,7 @@ import (
 const decodeOverhead = 1 << 20
 
 // From this cost on a collection costs little beside the decode.
-const largeCost = 48 << 20
+const largeCost = 12 << 20
 
 // cost returns the bytes that are held at once, at worst, while a picture is
 // decoded, flattened, turned and encoded. It reads what the file says of itself

@@ -27,6 +27,10 @@ func childMain() bool {
 	if dir == "" {
 		return false
 	}
+	if verb == "crowd" {
+		crowd(dir, os.Getenv("UPLOADS_PHOTOS"))
+		return true
+	}
 	kill, _ := strconv.Atoi(os.Getenv("UPLOADS_KILL"))
 	o, step := &uploads.Options{}, 0
 	o.OnStep(func(string) error {

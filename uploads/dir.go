@@ -28,6 +28,7 @@ type Dir struct {
 	graves  *os.File // deleted/, for fsync
 	marks   *os.File // mirrored/, for fsync
 	budget  budget
+	garbage atomic.Int64 // bytes that decodes have given back since the last collection
 	scaling scaling
 	counts  counts
 

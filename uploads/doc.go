@@ -14,8 +14,10 @@
 //   - Only what decodes to its end is a photo: JPEG, PNG, WebP, and the first
 //     frame of a GIF. Size is checked before anything is allocated.
 //   - Pictures that are decoded at once never hold more than
-//     Options.DecodeBytes. With the garbage between two collections the process
-//     may grow to twice that; GOMEMLIMIT bounds it further.
+//     Options.DecodeBytes, or one alone half more than that. By default a process
+//     in which all else takes 64 MB stays under 400 MB whatever is sent, 16 at
+//     once: a test measures it. Where others make much garbage at the same time,
+//     GOMEMLIMIT bounds it.
 //   - The same photo sent twice is stored once. A photo never changes under its
 //     id, so that browsers keep it for ever.
 //   - Photos are refused before the disk is full ([ErrDiskFull]), and taken

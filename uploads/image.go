@@ -13,6 +13,7 @@ import (
 	"image/png"
 	"io"
 	"runtime"
+	"runtime/debug"
 
 	"golang.org/x/image/webp"
 )
@@ -29,6 +30,7 @@ type picture struct {
 	width, height int         // pixels, as stored in the file
 	turn          orientation // how to turn it upright
 	cost          int64       // bytes held while it is worked on
+	alone         bool        // cost is above the whole budget
 }
 
 // section returns a reader of the whole file.
@@ -85,6 +87,7 @@ func examine(file io.ReaderAt, size int64, o *Options) (*picture, error) {
 	if p.cost > o.heaviest() {
 		return nil, refuse(ErrTooHeavy, "", fmt.Errorf("%d bytes", p.cost))
 	}
+	p.alone = p.cost > o.DecodeBytes
 	return p, nil
 }
 
@@ -121,10 +124,14 @@ func (p *picture) decode(ctx context.Context) (_ image.Image, err error) {
 		return nil, refuse(ErrNotAnImage, "", errors.New("no pixels"))
 	}
 	m = flatten(m)
-	if p.turn != upright && p.cost > largeCost {
-		// What the decoder held is garbage now, and cost does not count it beside
-		// the copy (a CMYK JPEG of 23 megapixels: a peak of 275 MB without this and
-		// 187 MB with it, November 2026).
+	// What the decoder held is garbage now, and cost does not count it beside the
+	// copy (a CMYK JPEG of 23 megapixels: a peak of 275 MB without this and 187 MB
+	// with it, November 2026).
+	switch {
+	case p.turn == upright:
+	case p.alone:
+		debug.FreeOSMemory()
+	case p.cost > largeCost:
 		runtime.GC()
 	}
 	return turned(m, p.turn), nil
