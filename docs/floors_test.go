@@ -99,3 +99,28 @@ func TestNobodyImportsCommandsOrExamples(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyTestsDriveABrowser keeps what drives one away from everybody else. go
+// mod tidy asks for what the tests of an imported package need too, so the
+// packages that others import test their pages in packages of their own.
+func TestOnlyTestsDriveABrowser(t *testing.T) {
+	const browser = module + "/internal/browser"
+	for _, line := range goList(t, "-f", "{{$p := .ImportPath}}"+
+		"{{range .Imports}}{{$p}}>{{.}} {{end}}{{range .TestImports}}{{$p}}>test>{{.}} {{end}}{{range .XTestImports}}{{$p}}>test>{{.}} {{end}}", "./...") {
+		importer, imported, _ := strings.Cut(line, ">")
+		imported, test := strings.CutPrefix(imported, "test>")
+		switch {
+		case strings.HasPrefix(imported, "github.com/chromedp/") && importer != browser:
+			t.Errorf("%s imports %s; package internal/browser does that", importer, imported)
+		case imported == browser && !test:
+			t.Errorf("%s imports %s, which is for tests", importer, imported)
+		case imported == browser && isFloor(importer):
+			t.Errorf("the tests of %s import %s; who imports %s fetches it", importer, imported, importer)
+		}
+	}
+}
+
+func isFloor(path string) bool {
+	_, is := floors[strings.TrimPrefix(path, module+"/")]
+	return is
+}

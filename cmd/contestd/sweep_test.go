@@ -68,7 +68,7 @@ func TestNothingIsSweptThatARestoreNeeds(t *testing.T) {
 	}
 	stop()
 
-	if err := atomicstore.RestoreBefore(cfg.dataDir(), 2, options); err != nil {
+	if err := atomicstore.RestoreBefore(t.Context(), cfg.dataDir(), 2, options); err != nil {
 		t.Fatal(err)
 	}
 	start()
@@ -92,7 +92,7 @@ func TestNothingIsSweptThatARestoreNeeds(t *testing.T) {
 	if newest < 0 {
 		t.Fatalf("no backup has the second entry: %+v", backups)
 	}
-	if err := atomicstore.Restore(cfg.dataDir(), backups[newest].Path, options); err != nil {
+	if err := atomicstore.Restore(t.Context(), cfg.dataDir(), backups[newest].Path, options); err != nil {
 		t.Fatal(err)
 	}
 	start()
@@ -113,7 +113,7 @@ func TestNothingIsSweptThatARestoreNeeds(t *testing.T) {
 	if older < 0 {
 		t.Fatalf("no backup has the first entry alone: %+v", backups)
 	}
-	if err := atomicstore.Restore(cfg.dataDir(), backups[older].Path, options); err != nil {
+	if err := atomicstore.Restore(t.Context(), cfg.dataDir(), backups[older].Path, options); err != nil {
 		t.Fatal(err)
 	}
 	start()

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/contestkit/contestkit/atomicstore/storetest"
+	"github.com/contestkit/contestkit/internal/browser"
 )
 
 const (
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) {
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(browser.Main{M: m}.Run())
 }
 
 // start runs the program and returns its address.

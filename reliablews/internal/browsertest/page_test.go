@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/chromedp/chromedp"
+	"github.com/contestkit/contestkit/internal/browser"
 	"github.com/contestkit/contestkit/reliablews"
 	"github.com/contestkit/contestkit/reliablews/internal/middlebox"
 )
@@ -110,32 +110,32 @@ func (s *site) publish(n int) {
 
 const live = `window.client?.state.status === "live"`
 
+// newTab opens a tab that says in a failure what its page has seen.
+func newTab(t *testing.T) *browser.Tab {
+	t.Helper()
+	tb := browser.NewTab(t, "the page")
+	tb.Tells = "JSON.stringify(window.log)"
+	return tb
+}
+
 // followed opens the page in a tab, and returns once it is live.
-func (s *site) followed(tb *tab) {
+func (s *site) followed(tb *browser.Tab) {
 	s.t.Helper()
-	tb.open(s.url + "/page")
-	tb.until("that it is live", live)
+	tb.Open(s.url + "/page")
+	tb.Until("that it is live", live)
 }
 
 // all waits until the page has each number from one on, once and in order.
-func (s *site) all(tb *tab, from uint64) {
+func (s *site) all(tb *browser.Tab, from uint64) {
 	s.t.Helper()
-	tb.until(fmt.Sprintf("number %d", s.last), fmt.Sprintf(`window.heard.includes(%d)`, s.last))
-	tb.want(fmt.Sprintf(`heard.length === %d && heard.every((n, i) => n === i + %d)`, s.last-from+1, from))
-}
-
-// want wants a JavaScript expression to be true now.
-func (tb *tab) want(expression string) {
-	tb.t.Helper()
-	if tb.text("String(!!("+expression+"))") != "true" {
-		tb.t.Errorf("it is not true that %s; the page has seen %s", expression, tb.text(`JSON.stringify(window.log)`))
-	}
+	tb.Until(fmt.Sprintf("number %d", s.last), fmt.Sprintf(`window.heard.includes(%d)`, s.last))
+	tb.Want(fmt.Sprintf(`heard.length === %d && heard.every((n, i) => n === i + %d)`, s.last-from+1, from))
 }
 
 // connections waits until the hub has that many.
 func (s *site) connections(n int) {
 	s.t.Helper()
-	for begin := time.Now(); time.Since(begin) < patience; time.Sleep(time.Millisecond) {
+	for begin := time.Now(); time.Since(begin) < browser.Patience; time.Sleep(time.Millisecond) {
 		if s.hub.Stats().Connections == n {
 			return
 		}
@@ -144,9 +144,9 @@ func (s *site) connections(n int) {
 }
 
 // session asks the hub which session the page has.
-func (s *site) session(tb *tab) string {
+func (s *site) session(tb *browser.Tab) string {
 	s.t.Helper()
-	tb.do("ask", chromedp.Evaluate[chromedp.Void](`window.session = undefined; client.send("session").then((s) => (window.session = s)); 0`))
-	tb.until("the answer", "window.session")
-	return tb.text("window.session")
+	tb.Eval(`client.send("session", (window.session = undefined)).then((s) => (window.session = s))`)
+	tb.Until("the answer", "window.session")
+	return tb.Eval("window.session")
 }
