@@ -9,46 +9,65 @@ function send(/** @type {Iterable<File>} */ files) {
     const li = document.createElement("li");
     const text = document.createElement("span");
     const bar = document.createElement("progress");
+    const cancel = new AbortController();
     bar.max = 1;
     bar.value = 0;
     bar.setAttribute("aria-label", `${file.name}, sent`);
     text.textContent = `${file.name}: waiting`;
-    li.append(text, bar);
+    const does = document.createElement("div");
+    does.append(bar, button("Cancel", () => { cancel.abort(); li.remove(); }));
+    li.append(preview(file), text, does);
     $("sending").append(li);
-    queue = queue.then(() => upload(file, text, bar)).then(
+    queue = queue.then(() => upload(file, text, bar, cancel.signal)).then(
       () => { li.remove(); refresh(); },
-      (err) => { failed(li, text, bar, file, err); },
+      (err) => { text.textContent = `${file.name}: ${err.message}`; failed(li, does, file, err.again); },
     );
   }
 }
 
-/** @type {(file: File, text: HTMLElement, bar: HTMLProgressElement) => Promise<void>} */
-function upload(file, text, bar) {
+/** The photo as the browser has it, if it can show it. */
+function preview(/** @type {File} */ file) {
+  const img = document.createElement("img");
+  const url = URL.createObjectURL(file);
+  img.alt = "";
+  img.onload = () => URL.revokeObjectURL(url);
+  img.onerror = () => { img.remove(); URL.revokeObjectURL(url); };
+  img.src = url;
+  return img;
+}
+
+/** @type {(file: File, text: HTMLElement, bar: HTMLProgressElement, signal: AbortSignal) => Promise<void>} */
+function upload(file, text, bar, signal) {
   return new Promise((resolve, reject) => {
+    if (signal.aborted) return resolve();
     const request = new XMLHttpRequest(); // fetch does not tell how much is sent
     request.upload.onprogress = ({ loaded, total }) => {
       bar.value = total ? loaded / total : 0;
       text.textContent = loaded < total ? `${file.name}: ${Math.round(100 * bar.value)} %` : `${file.name}: being checked`;
     };
-    request.onload = () => request.status === 201 ? resolve() : reject(new Error(request.responseText.trim()));
-    request.onerror = () => reject(new Error("The server does not answer."));
+    const fail = (/** @type {string} */ why, /** @type {boolean} */ again) => reject(Object.assign(new Error(why), { again }));
+    request.onload = () => request.status === 201 ? resolve() : fail(request.responseText.trim(), request.status === 429 || request.status >= 500);
+    request.onerror = () => fail("The server does not answer.", true);
+    request.onabort = () => resolve();
+    signal.addEventListener("abort", () => request.abort());
     request.open("POST", "/upload");
     request.send(file);
   });
 }
 
-/** @type {(li: HTMLElement, text: HTMLElement, bar: HTMLElement, file: File, err: Error) => void} */
-function failed(li, text, bar, file, err) {
+/** @type {(li: HTMLElement, does: HTMLElement, file: File, again: boolean) => void} */
+function failed(li, does, file, again) {
   li.className = "failed";
-  text.textContent = `${file.name}: ${err.message}`;
-  bar.remove();
-  const again = document.createElement("button");
-  again.textContent = "Try again";
-  again.addEventListener("click", () => { li.remove(); send([file]); });
-  const away = document.createElement("button");
-  away.textContent = "Dismiss";
-  away.addEventListener("click", () => li.remove());
-  li.append(again, away);
+  does.replaceChildren(button("Dismiss", () => li.remove()));
+  if (again) does.prepend(button("Try again", () => { li.remove(); send([file]); }));
+}
+
+function button(/** @type {string} */ word, /** @type {() => void} */ click) {
+  const b = document.createElement("button");
+  b.type = "button";
+  b.textContent = word;
+  b.addEventListener("click", click);
+  return b;
 }
 
 for (const id of ["choose", "camera"]) {
@@ -65,10 +84,13 @@ addEventListener("drop", (e) => {
 addEventListener("paste", (e) => send(e.clipboardData?.files ?? []));
 
 let off = false;
-$("switch").addEventListener("click", async () => {
-  await fetch("/cloud", { method: "POST", body: new URLSearchParams({ off: String(!off) }) });
+$("switch").addEventListener("click", () => ask("/cloud", { method: "POST", body: new URLSearchParams({ off: String(!off) }) }));
+
+/** @type {(url: string, request: RequestInit) => Promise<void>} */
+async function ask(url, request) {
+  await fetch(url, request).catch(() => {}); // refresh says that the server does not answer
   refresh();
-});
+}
 
 /** @typedef {{id: string, srcset: string, width: number, height: number, place: string}} Photo */
 
@@ -80,31 +102,32 @@ function element(/** @type {Photo} */ p) {
   const img = document.createElement("img");
   Object.assign(img, { srcset: p.srcset, src: `/photos/${p.id}`, sizes: "(max-width: 40rem) 50vw, 16rem", width: p.width, height: p.height, alt: "A photo", loading: "lazy" });
   const where = document.createElement("p");
-  const remove = document.createElement("button");
-  remove.textContent = "Delete";
-  remove.addEventListener("click", async () => { await fetch(`/photos/${p.id}`, { method: "DELETE" }); refresh(); });
-  li.append(img, where, remove);
+  li.append(img, where, button("Delete", () => ask(`/photos/${p.id}`, { method: "DELETE" })));
   return li;
 }
 
+let asked = 0, answered = 0;
 async function refresh() {
-  /** @type {{photos: Photo[], sync: any, off: boolean, own: boolean}} */
+  const number = ++asked;
+  /** @type {{photos: Photo[], sync: any, off: boolean, own: boolean} | undefined} */
   let state;
   try {
     state = await (await fetch("/state")).json();
-  } catch {
-    say("The server does not answer.", "bad");
-    return;
-  }
+  } catch {}
+  if (number < answered) return; // a later question had its answer before
+  answered = number;
+  if (!state) return say("The server does not answer.", "bad");
   off = state.off;
   $("switch").hidden = state.own;
   $("switch").textContent = off ? "Switch the cloud on" : "Switch the cloud off";
-  const { pending, parked, breaker, lastError } = state.sync;
-  const waiting = pending === 1 ? "1 change waits" : `${pending} changes wait`;
+  const { pending, deletions, parked, breaker, lastError } = state.sync;
+  const several = (/** @type {number} */ n, /** @type {string} */ what) => n === 1 ? `1 ${what}` : `${n} ${what}s`;
+  const waiting = [several(pending - deletions, "photo"), several(deletions, "deletion")].filter((w) => !w.startsWith("0")).join(" and ") + (pending === 1 ? " waits" : " wait");
   if (parked) say(`The cloud refuses ${parked}: ${lastError}`, "bad");
   else if (!pending) say("Everything is in the cloud.", "good");
   else if (breaker !== "closed" || lastError) say(`The cloud does not work. ${waiting} for it; uploads do not.`, "bad");
-  else say(`On the way to the cloud: ${waiting}.`, "");
+  else if (pending > deletions) say(`On the way to the cloud: ${waiting}.`, "");
+  else say(`Every photo is in the cloud. ${several(deletions, "deletion")} will be checked again.`, "good"); // in 10 minutes, if an answer was missing
 
   const ids = new Set(state.photos.map((p) => p.id));
   for (const [id, li] of shown) if (!ids.has(id)) { li.remove(); shown.delete(id); }
