@@ -119,3 +119,53 @@ func TestTwoPages(t *testing.T) {
 	ada.Open("about:blank")
 	ben.Until("that Ada is away", `document.querySelector(".talk .away") !== null && /away/.test(document.querySelector("#to").textContent)`)
 }
+
+// TestNotSent has a message that the server refuses: who it is for has been away
+// for too long when it gets there. It stays, with the reason, until it is tried
+// again or deleted.
+func TestNotSent(t *testing.T) {
+	dir := t.TempDir()
+	cmd, url := start(t, "127.0.0.1:0", dir)
+	ada, ben := newWindow(t, "Ada", url), newWindow(t, "Ben", url)
+	ada.join()
+	ben.join()
+	ada.choose("Ben")
+	ada.write("Are you there?")
+	ada.reads("Are you there?")
+
+	// Without a network it waits, and does not fail.
+	ada.Offline(true, true)
+	ada.Until("that the connection is lost", `document.querySelector("#state").textContent !== "Live"`)
+	ada.write("Where are you?")
+	ada.write("Never mind")
+	ada.Until("that both wait", `document.querySelectorAll("#unsent .sending").length === 2`)
+
+	// A server that was started anew has no inbox for Ben until he comes.
+	ben.Open("about:blank")
+	cmd.Process.Kill()
+	cmd.Wait()
+	start(t, strings.TrimPrefix(url, "http://"), dir)
+	ada.Offline(false, true)
+	const failed = `document.querySelectorAll("#unsent .failed").length`
+	ada.Until("that both were refused", failed+` === 2`)
+	ada.Want(`document.querySelector("#unsent .bad").textContent === "Not sent. Ben has been away for too long. Try again when Ben is here."`)
+	ada.Screenshot("not-sent")
+
+	// The page that is loaded anew has them too, and does not send them by itself.
+	ada.Open(url)
+	ada.choose("Ben")
+	ada.Until("both, still not sent", failed+` === 2`)
+
+	ada.Click("#unsent .failed:first-child button") // Try again
+	ada.Until("that it is refused again", failed+` === 2`)
+	ada.Click("#unsent .failed:last-child button:last-child") // Delete
+	ada.Until("that it is gone", failed+` === 1`)
+	ben.Open(url)
+	ada.Until("that Ben is here", `document.querySelector("#to").textContent === "To Ben, and nobody else"`)
+	ada.Click("#unsent .failed button")
+	ada.reads("Are you there?", "Where are you?")
+	ada.Until("that nothing waits", `document.querySelector("#unsent li") === null`)
+	ben.choose("Ada")
+	ben.Until("the message", `document.querySelector("#lines li:last-child .text").textContent === "Where are you?"`)
+	ada.Screenshot("sent-again")
+}

@@ -210,7 +210,7 @@ function showTalks() {
       ? `To everyone, as ${me.name}`
       : here.has(open)
         ? `To ${to}, and nobody else`
-        : `To ${to}, who is away: it waits for five minutes`;
+        : `To ${to}, who is away: it arrives if ${to} is back within minutes`;
   showEmpty();
 }
 
