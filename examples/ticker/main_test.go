@@ -13,29 +13,31 @@ import (
 	"testing"
 	"time"
 
+	"github.com/contestkit/contestkit/internal/browser"
 	"github.com/contestkit/contestkit/reliablews"
 )
 
 const (
-	childAddr = "TICKER_TEST_ADDR"
-	every     = 50 * time.Millisecond // the ticks held reach back 30 s
+	childAddr  = "TICKER_TEST_ADDR"
+	childEvery = "TICKER_TEST_EVERY"
+	every      = 50 * time.Millisecond // the ticks held reach back 30 s
 )
 
 // TestMain is the program itself when the test starts it as a child to kill.
 func TestMain(m *testing.M) {
 	if addr := os.Getenv(childAddr); addr != "" {
-		os.Args = []string{"ticker", "-addr", addr, "-every", every.String()}
+		os.Args = []string{"ticker", "-addr", addr, "-every", os.Getenv(childEvery)}
 		main()
 		return
 	}
-	os.Exit(m.Run())
+	os.Exit(browser.Main{M: m}.Run())
 }
 
 // start runs the program and returns its address.
-func start(t *testing.T, addr string) (cmd *exec.Cmd, url string) {
+func start(t *testing.T, addr string, every time.Duration) (cmd *exec.Cmd, url string) {
 	t.Helper()
 	cmd = exec.Command(os.Args[0])
-	cmd.Env = append(os.Environ(), childAddr+"="+addr)
+	cmd.Env = append(os.Environ(), childAddr+"="+addr, childEvery+"="+every.String())
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -59,7 +61,7 @@ func start(t *testing.T, addr string) (cmd *exec.Cmd, url string) {
 // TestTicksComeOnceAndInOrder kills the program twice under a client, and ends
 // it in peace once.
 func TestTicksComeOnceAndInOrder(t *testing.T) {
-	cmd, url := start(t, "127.0.0.1:0")
+	cmd, url := start(t, "127.0.0.1:0", every)
 	addr := strings.TrimPrefix(url, "http://")
 
 	ticks := make(chan reliablews.Message)
@@ -104,7 +106,7 @@ func TestTicksComeOnceAndInOrder(t *testing.T) {
 		if err := cmd.Wait(); end == os.Interrupt && err != nil {
 			t.Errorf("interrupted, it ends with %v", err)
 		}
-		cmd, _ = start(t, addr)
+		cmd, _ = start(t, addr, every)
 		follow(now() + 5)
 	}
 	stop()
@@ -112,7 +114,7 @@ func TestTicksComeOnceAndInOrder(t *testing.T) {
 }
 
 func TestPage(t *testing.T) {
-	_, url := start(t, "127.0.0.1:0")
+	_, url := start(t, "127.0.0.1:0", every)
 	get := func(path string) (body string, h http.Header) {
 		t.Helper()
 		resp, err := http.Get(url + path)
