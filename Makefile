@@ -40,11 +40,12 @@ test-go: ## Go tests under the race detector, browser tests included
 test-js: ## tests of the JavaScript client and of the pages' modules
 	node --test reliablews/js/*.test.mjs cmd/contestd/web/jstest/*.test.mjs
 
-types: ## TypeScript reads the JavaScript client; npm fetches it into a temporary folder
+types: ## TypeScript reads the JavaScript client and the pages; npm fetches it into a temporary folder
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 		cp tools/package.json tools/package-lock.json "$$dir" && \
 		npm ci --silent --no-audit --no-fund --prefix "$$dir" && \
-		"$$dir/node_modules/.bin/tsc" --project reliablews/js
+		for project in reliablews/js examples cmd/contestd/web; do \
+			"$$dir/node_modules/.bin/tsc" --project $$project || exit 1; done
 
 npm: ## pack the JavaScript client for npm, types included
 	tools/npm-pack

@@ -46,7 +46,7 @@ export function keep(parent, items, key, make, update) {
   const old = new Map([...parent.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.id, child]));
   const wanted = new Set(items.map(key));
   for (const [id, child] of old) if (!wanted.has(id ?? "")) child.remove();
-  const fresh = [];
+  /** @type {HTMLElement[]} */ const fresh = [];
   let next = parent.firstElementChild;
   items.forEach((item, index) => {
     const id = key(item);
@@ -54,13 +54,13 @@ export function keep(parent, items, key, make, update) {
     if (!child) {
       child = make(item);
       /** @type {HTMLElement} */ (child).dataset.id = id;
-      fresh.push(child);
+      fresh.push(/** @type {HTMLElement} */ (child));
     }
     update(child, item, index);
     if (child === next) next = next.nextElementSibling;
     else parent.insertBefore(/** @type {any} */ (child), next);
   });
-  return /** @type {any} */ (fresh);
+  return fresh;
 }
 
 /**
