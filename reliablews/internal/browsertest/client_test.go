@@ -38,11 +38,12 @@ const dialled = `log.filter((l) => l === "state connecting").length`
 // Nothing says that the network is gone, and no close comes: only the client's
 // clock can tell.
 func silence(t *testing.T) {
-	s := newSite(t, 2*time.Second, quick)
+	s := newSite(t, 3*time.Second, quick)
 	a := newTab(t)
 	s.followed(a)
 	s.publish(1)
 	s.all(a, 1)
+	a.Until("that it is live", live) // a slow machine may have been silent for so long before
 	a.Offline(true, false)
 	s.publish(1)
 	a.Until("that it noticed", `client.state.status === "waiting"`)
@@ -57,10 +58,12 @@ func offline(t *testing.T) {
 	s := newSite(t, never, never)
 	a := newTab(t)
 	s.followed(a)
+	hurry(a, true)
 	a.Offline(true, true)
 	s.publish(1)
 	a.Until("that it noticed", `client.state.status === "waiting"`)
 	a.Want(`log.includes("offline") && log.includes("state waiting silent")`)
+	hurry(a, false)
 	a.Offline(false, true)
 	a.Until("that it is live", live)
 	s.all(a, 1)
@@ -131,9 +134,11 @@ func blocked(t *testing.T) {
 	s.publish(2)
 	s.all(a, 1)
 
+	hurry(a, true)
 	s.proxy.BufferAnswers(true)
 	s.front.CloseClientConnections()
 	a.Until("that it polls", live+` && client.state.via === "poll"`)
+	hurry(a, false)
 	s.publish(2)
 	s.all(a, 1)
 	s.session(a)

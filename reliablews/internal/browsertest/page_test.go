@@ -22,6 +22,11 @@ const pageHTML = `<!doctype html>
   import { Client } from "/reliablews.js";
   window.heard = [];
   window.log = [];
+  // A slow machine is no dead network: what the client gives 5 or 10 seconds has
+  // more than a minute, until a test hurries it.
+  window.hurried = false;
+  const later = setTimeout;
+  window.setTimeout = (f, ms) => later(f, ms < 5000 || ms > 10000 || hurried ? ms : 15 * ms);
   window.client = new Client("/ws", {
     topics: { feed: "stored", "@": "stored" },
     storage: sessionStorage,
@@ -62,6 +67,7 @@ func newSite(t *testing.T, timeout, backoff time.Duration) *site {
 		HeartbeatTimeout:  timeout,
 		BackoffStart:      backoff,
 		BackoffMax:        backoff,
+		HelloTimeout:      browser.Patience,
 	})
 	var err error
 	if s.feed, err = s.hub.Topic("feed", reliablews.Position{Epoch: "e1"}, nil); err != nil {
@@ -123,6 +129,12 @@ func (s *site) followed(tb *browser.Tab) {
 	s.t.Helper()
 	tb.Open(s.url + "/page")
 	tb.Until("that it is live", live)
+}
+
+// hurry makes the page give up after seconds what does not answer, or not any more.
+func hurry(tb *browser.Tab, yes bool) {
+	tb.T.Helper()
+	tb.Eval(fmt.Sprintf("(window.hurried = %t)", yes))
 }
 
 // all waits until the page has each number from one on, once and in order.
