@@ -291,6 +291,7 @@ var (
 	errNotAllowed = &refusal{CloseUnauthorized, "unauthorized"}
 	errTakenOver  = &refusal{CloseTakenOver, "taken over"}
 	errNoRoom     = &refusal{websocket.CloseTryAgainLater, "no room"}
+	errInternal   = &refusal{websocket.CloseInternalServerErr, "internal"}
 )
 
 // takeFrame handles a frame.
@@ -449,7 +450,10 @@ func (c *conn) welcome(f *clientFrame) error {
 		c.request = nil
 		r.Header.Set("Authorization", "Bearer "+f.Auth)
 		c.kicks = c.hub.kicks.Load()
-		identity, err := c.hub.opts.Authorize(r)
+		identity, err := c.hub.callAuthorize(r)
+		if errors.Is(err, errPanicked) {
+			return errInternal
+		}
 		if err != nil || f.Auth == "" {
 			return errNotAllowed
 		}

@@ -27,6 +27,9 @@ var (
 	// hello.
 	ErrLater = errors.New("reliablews: the credential comes with the hello")
 
+	// ErrSnapshot means that a topic's Snapshot fails while subscribers wait.
+	ErrSnapshot = errors.New("reliablews: snapshots fail")
+
 	// ErrShutdown means that the hub was shut down.
 	ErrShutdown = errors.New("reliablews: the hub was shut down")
 )

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"runtime/debug"
 	"strconv"
 )
 
@@ -24,8 +23,8 @@ type Request struct {
 }
 
 // Handler handles a message and returns what the client is told, encoded as
-// JSON. With a [*ReplyError] the client is told that; any other error goes to
-// the log, and the client is told that the server failed.
+// JSON. With a [*ReplyError] the client is told that; any other error, or a
+// panic, goes to the log, and the client is told that the server failed.
 //
 // The messages of a client are handled in order, one at a time, and each once
 // while its session lives. The context ends with the hub, not with the
@@ -82,17 +81,20 @@ func (h *Hub) answer(s *session, f *clientFrame) []byte {
 		return wireDone(f.N, nil, RefusedUnknown, "Nothing here handles that message.")
 	}
 	r := &Request{ID: f.C + "." + strconv.FormatUint(f.N, 10), Name: f.M, Data: f.D, Session: s.id, User: s.user}
-	result, err := h.call(handler, r)
+	var encoded []byte
+	err := h.contain(func() error {
+		result, err := handler(h.ctx, r)
+		if err == nil && result != nil {
+			encoded, err = encode(result) // which may call methods of the result
+		}
+		return err
+	})
 	var reply *ReplyError
 	if errors.As(err, &reply) {
 		return wireDone(f.N, nil, reply.Refused, reply.Text)
 	}
-	var encoded []byte
-	if err == nil && result != nil {
-		encoded, err = encode(result)
-		if err == nil && len(encoded) > h.opts.MaxMessageBytes {
-			err = fmt.Errorf("%w: %d bytes, at most %d", ErrMessageTooLarge, len(encoded), h.opts.MaxMessageBytes)
-		}
+	if len(encoded) > h.opts.MaxMessageBytes {
+		err = fmt.Errorf("%w: %d bytes, at most %d", ErrMessageTooLarge, len(encoded), h.opts.MaxMessageBytes)
 	}
 	if err != nil {
 		h.counts.handlerErrors.Add(1)
@@ -100,16 +102,6 @@ func (h *Hub) answer(s *session, f *clientFrame) []byte {
 		return wireDone(f.N, nil, RefusedInternal, "The server could not do that.")
 	}
 	return wireDone(f.N, encoded, "", "")
-}
-
-// call turns a panic into an error: one message must not end the server.
-func (h *Hub) call(f Handler, r *Request) (result any, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v\n%s", p, debug.Stack())
-		}
-	}()
-	return f(h.ctx, r)
 }
 
 // wireDone is the answer to a message.

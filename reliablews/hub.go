@@ -61,14 +61,14 @@ func NewHub(o *HubOptions) *Hub {
 	h.beats.interval = h.opts.HeartbeatInterval
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	h.sessions = newSessions(h.opts.SessionLifetime, h.opts.MaxSessions, &h.counts)
-	h.presence = newPresence(h.opts.PresenceGrace, h.opts.OnPresence)
+	h.presence = newPresence(h.opts.PresenceGrace, h.tellPresence())
 	h.handlers.Store(&map[string]Handler{})
 	h.upgrader = websocket.Upgrader{
 		HandshakeTimeout:  10 * time.Second,
 		ReadBufferSize:    256,
 		WriteBufferPool:   new(sync.Pool), // control frames only: messages go past it
 		Subprotocols:      []string{Subprotocol},
-		CheckOrigin:       h.opts.CheckOrigin,
+		CheckOrigin:       h.originAllowed,
 		EnableCompression: h.opts.Compression,
 	}
 	return h
@@ -133,7 +133,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	kicks := h.kicks.Load()
 	identity, later, err := h.authorize(r)
 	if err != nil {
-		http.Error(w, "Not allowed.", http.StatusUnauthorized)
+		notAllowed(w, err)
 		return
 	}
 	address := h.opts.Address(r)
@@ -151,7 +151,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	c.begin()
 	greeted := false
-	defer func() { // also when Authorize panics
+	defer func() {
 		if !greeted {
 			c.end()
 		}
@@ -167,7 +167,7 @@ func (h *Hub) authorize(r *http.Request) (_ *Identity, later bool, err error) {
 	if h.opts.Authorize == nil {
 		return nil, false, nil
 	}
-	id, err := h.opts.Authorize(r)
+	id, err := h.callAuthorize(r)
 	if errors.Is(err, ErrLater) {
 		return nil, true, nil
 	}
@@ -357,12 +357,20 @@ const (
 	kickedReason   = "kicked"
 )
 
-// Health returns nil while the hub does its work, with visitors or without.
+// Health returns nil while the hub does its work, with visitors or without. It
+// returns [ErrShutdown], or an [ErrSnapshot] that names the topic and the latest
+// failure, while subscribers wait for a snapshot that fails again and again.
 func (h *Hub) Health() error {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.closing {
+	closing, topics := h.closing, slices.Collect(maps.Values(h.topics))
+	h.mu.Unlock()
+	if closing {
 		return ErrShutdown
+	}
+	for _, t := range topics {
+		if count, latest, waiting := t.trouble(); waiting && count >= snapshotAlarm {
+			return fmt.Errorf("%w: of %s, %d times in a row: %s", ErrSnapshot, t.name, count, firstLine(latest))
+		}
 	}
 	return nil
 }

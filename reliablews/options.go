@@ -13,7 +13,8 @@ import (
 // Zero means the default. Below zero is an error but where it says otherwise.
 type HubOptions struct {
 	// Authorize says who a request is and which topics it may read. An error
-	// refuses the handshake with 401. It may return [ErrLater] when the
+	// refuses the handshake with 401; after a panic the client comes back later.
+	// It may return [ErrLater] when the
 	// credential is to come with the client's hello: it is called once more
 	// then, with that in the request's header as "Authorization: Bearer ...".
 	// Default: everyone may read every topic.
@@ -27,7 +28,8 @@ type HubOptions struct {
 	// CheckOrigin replaces the rule of Origins.
 	CheckOrigin func(*http.Request) bool
 
-	// Logger hears of snapshots, histories and handlers that fail. Default:
+	// Logger hears of snapshots, histories and handlers that fail, and, with the
+	// stack, of functions of the application that panic: the hub goes on. Default:
 	// silent.
 	Logger *slog.Logger
 

@@ -14,6 +14,7 @@ import (
 // park puts a subscription on the list of those that have everything, if it is
 // not there. The caller holds the lock.
 func (t *Topic) park(s *subscription) {
+	t.caughtUp(s)
 	if s.parked.Load() {
 		return
 	}
@@ -22,10 +23,20 @@ func (t *Topic) park(s *subscription) {
 	t.parked = append(t.parked, s)
 }
 
+// caughtUp notes that a subscription needs no more of what is held for the
+// snapshot that it got. The caller holds the lock.
+func (t *Topic) caughtUp(s *subscription) {
+	if s.snapshot != nil {
+		t.letGo(s.snapshot)
+		s.snapshot = nil
+	}
+}
+
 // leave takes a subscription off the list.
 func (t *Topic) leave(s *subscription) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.caughtUp(s)
 	if !s.parked.Load() || s.slot < 0 {
 		return // the waker has it
 	}

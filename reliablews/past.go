@@ -118,7 +118,11 @@ func (t *Topic) readBack(ctx context.Context, offset uint64) bool {
 func (t *Topic) read(from, upTo uint64, done chan struct{}) {
 	ctx, cancel := context.WithTimeout(t.hub.ctx, pageTimeout)
 	defer cancel()
-	page, err := t.readPage(ctx, from, upTo)
+	var page *page
+	err := t.hub.contain(func() (err error) {
+		page, err = t.readPage(ctx, from, upTo)
+		return err
+	})
 	if err != nil {
 		t.hub.opts.Logger.Warn("the history could not be read; subscribers get a snapshot or a gap", "topic", t.name, "after", from, "error", err)
 		t.hub.counts.historyErrors.Add(1)

@@ -21,7 +21,7 @@ const postRoom = 1 << 10
 // servePost answers a request of a client without a WebSocket.
 func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")
-	if !h.opts.CheckOrigin(r) {
+	if !h.originAllowed(r) {
 		http.Error(w, "Pages of that origin may not connect.", http.StatusForbidden)
 		return
 	}
@@ -38,7 +38,7 @@ func (h *Hub) servePost(w http.ResponseWriter, r *http.Request) {
 	kicks := h.kicks.Load()
 	identity, later, err := h.authorize(r)
 	if err != nil {
-		http.Error(w, "Not allowed.", http.StatusUnauthorized)
+		notAllowed(w, err)
 		return
 	}
 	// A body that trickles in is no client, and no deadline of the server's own

@@ -18,6 +18,8 @@ type replay struct {
 	messages []held
 	bytes    int
 	base     uint64 // every message after this offset is held
+	holding  bool   // those after hold stay, however many they are
+	hold     uint64
 	block    *block // that the next frame goes to
 }
 
@@ -57,10 +59,19 @@ func (r *replay) add(offset uint64, frame []byte, compress bool) {
 	}
 	r.messages = append(r.messages, m)
 	r.bytes += len(frame)
-	// The newest stays even if it alone is over the bound: it is on its way.
-	for len(r.messages) > 1 && (len(r.messages) > r.maxMessages || r.bytes > r.maxBytes) {
+	r.trim()
+}
+
+// trim drops what is over the bounds. The newest stays even if it alone is: it
+// is on its way.
+func (r *replay) trim() {
+	for len(r.messages) > 1 && (r.tooMany() || r.bytes > r.maxBytes) {
 		r.dropOldest()
 	}
+}
+
+func (r *replay) tooMany() bool {
+	return len(r.messages) > r.maxMessages && !(r.holding && r.messages[0].offset > r.hold)
 }
 
 // dropOldest lets the oldest message go.

@@ -1,6 +1,8 @@
 package reliablews
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,6 +24,8 @@ type Stats struct {
 	Writes            uint64        `json:"writes"`            // network writes that delivered them
 	Snapshots         uint64        `json:"snapshots"`         // made
 	SnapshotErrors    uint64        `json:"snapshotErrors"`    // attempts that failed
+	SnapshotsFailing  int           `json:"snapshotsFailing"`  // now: topics whose latest attempt failed
+	SnapshotError     string        `json:"snapshotError"`     // of one of those, "" while there are none
 	Gaps              uint64        `json:"gaps"`              // notices
 	HistoryReads      uint64        `json:"historyReads"`      // pages read back from durable histories
 	HistoryErrors     uint64        `json:"historyErrors"`     // attempts that failed
@@ -33,6 +37,7 @@ type Stats struct {
 	HandlerErrors     uint64        `json:"handlerErrors"`     // of the handled, those that failed
 	Throttled         uint64        `json:"throttled"`         // frames that came too fast and were handled later
 	TurnedAway        uint64        `json:"turnedAway"`        // connections and posts over a limit
+	Panics            uint64        `json:"panics"`            // of the application's functions, contained
 	HeartbeatFailures uint64        `json:"heartbeatFailures"` // connections given up as silent
 	RoundTrip         time.Duration `json:"roundTrip"`         // of heartbeats, a moving average, ns
 	LastHeartbeat     time.Time     `json:"lastHeartbeat"`     // answered
@@ -43,8 +48,8 @@ type counts struct {
 	snapshots, snapshotErrors, gaps, silent         atomic.Uint64
 	historyReads, historyErrors, sent, inboxDropped atomic.Uint64
 	received, repeated, handlerErrors               atomic.Uint64
-	throttled, turnedAway                           atomic.Uint64
 	sessionsEvicted, sessionsRefused                atomic.Uint64
+	throttled, turnedAway, panics                   atomic.Uint64
 
 	mu        sync.Mutex // guards the fields below
 	roundTrip time.Duration
@@ -70,8 +75,14 @@ func (c *counts) heartbeat(took time.Duration) {
 // Stats returns the numbers of this moment.
 func (h *Hub) Stats() Stats {
 	h.mu.Lock()
-	connections, topics := len(h.conns), len(h.topics)
+	connections, topics := len(h.conns), slices.Collect(maps.Values(h.topics))
 	h.mu.Unlock()
+	failing, failure := 0, ""
+	for _, t := range topics {
+		if count, latest, _ := t.trouble(); count > 0 {
+			failing, failure = failing+1, firstLine(latest)
+		}
+	}
 	h.presence.mu.Lock()
 	users := len(h.presence.users)
 	h.presence.mu.Unlock()
@@ -80,7 +91,7 @@ func (h *Hub) Stats() Stats {
 	defer h.counts.mu.Unlock()
 	return Stats{
 		Connections:       connections,
-		Topics:            topics,
+		Topics:            len(topics),
 		Sessions:          sessions,
 		SessionsEvicted:   h.counts.sessionsEvicted.Load(),
 		SessionsRefused:   h.counts.sessionsRefused.Load(),
@@ -93,6 +104,8 @@ func (h *Hub) Stats() Stats {
 		Writes:            h.counts.writes.Load(),
 		Snapshots:         h.counts.snapshots.Load(),
 		SnapshotErrors:    h.counts.snapshotErrors.Load(),
+		SnapshotsFailing:  failing,
+		SnapshotError:     failure,
 		Gaps:              h.counts.gaps.Load(),
 		HistoryReads:      h.counts.historyReads.Load(),
 		HistoryErrors:     h.counts.historyErrors.Load(),
@@ -103,6 +116,7 @@ func (h *Hub) Stats() Stats {
 		Repeated:          h.counts.repeated.Load(),
 		HandlerErrors:     h.counts.handlerErrors.Load(),
 		Throttled:         h.counts.throttled.Load(),
+		Panics:            h.counts.panics.Load(),
 		TurnedAway:        h.counts.turnedAway.Load(),
 		HeartbeatFailures: h.counts.silent.Load(),
 		RoundTrip:         h.counts.roundTrip,

@@ -3,7 +3,6 @@ package reliablews
 import (
 	"context"
 	"sync/atomic"
-	"time"
 )
 
 // subscription is a connection's place in a topic: a cursor into what all
@@ -16,19 +15,20 @@ type subscription struct {
 	parked atomic.Bool
 	slot   int // in the topic's list of those, guarded by the topic
 
+	// snapshot is what it got and has not read on from, nil if there is none.
+	// Guarded by the topic.
+	snapshot *flight
+
 	// Guarded by conn.mu.
 	ready  bool   // false while it waits for a snapshot or an older message
 	cursor uint64 // the offset of the last message sent
 }
 
-// start lets the writer send what comes after the cursor, behind a first frame
-// if there is one.
-func (s *subscription) start(cursor uint64, first []byte) {
+// start lets the writer send what comes after the cursor, behind some frames.
+func (s *subscription) start(cursor uint64, first ...[]byte) {
 	c := s.conn
 	c.mu.Lock()
-	if first != nil {
-		c.control = append(c.control, first)
-	}
+	c.control = append(c.control, first...)
 	s.ready, s.cursor = true, cursor
 	c.mu.Unlock()
 	c.nudge()
@@ -45,7 +45,7 @@ func (s *subscription) place(at *Position, reason string) {
 		if caughtUp {
 			state := t.begin(at)
 			if state.Resumed {
-				s.start(at.Offset, nil)
+				s.start(at.Offset)
 				return
 			}
 			reason = state.Reason
@@ -53,7 +53,7 @@ func (s *subscription) place(at *Position, reason string) {
 	}
 	if (reason == reasonTruncated || reason == reasonSlow) && t.history != nil {
 		if t.readBack(c.ctx, at.Offset) {
-			s.start(at.Offset, nil)
+			s.start(at.Offset)
 			return
 		}
 	}
@@ -64,23 +64,32 @@ func (s *subscription) place(at *Position, reason string) {
 		s.startWithGap(at, reason)
 		return
 	}
-	for wait := time.Duration(0); ; wait = min(2*wait+100*time.Millisecond, 5*time.Second) {
-		frame, offset, err := t.takeSnapshot(c.ctx)
-		if err == nil {
-			// If history has already gone on past the snapshot, the writer
-			// notices and asks for another.
-			s.start(offset, frame)
+	s.startWithSnapshot()
+}
+
+// startWithSnapshot starts behind a snapshot, once there is one that the
+// messages held, or the durable history, go on from. While messages come faster
+// than snapshots are made there is none: then it starts with a gap behind one.
+func (s *subscription) startWithSnapshot() {
+	c, t := s.conn, s.topic
+	for made := 1; ; made++ {
+		f, err := t.takeSnapshot(c.ctx)
+		if err != nil {
+			return // the connection has ended
+		}
+		at := &Position{t.epoch, f.at}
+		state := t.begin(at)
+		if state.Reason != reasonTruncated || t.history != nil && t.readBack(c.ctx, f.at) {
+			t.mu.Lock()
+			s.snapshot = f
+			t.mu.Unlock()
+			s.start(f.at, f.wire)
 			return
 		}
-		if c.ctx.Err() != nil {
-			return
-		}
-		c.hub.opts.Logger.Warn("a snapshot failed; subscribers wait", "topic", t.name, "error", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-c.ctx.Done():
-			timer.Stop()
+		t.release(f)
+		if made >= snapshotStale {
+			t.tooSlow()
+			s.start(state.Oldest, f.wire, wireGap(t.name, state.Epoch, state.Oldest, f.at, state.Reason))
 			return
 		}
 	}
@@ -91,7 +100,7 @@ func (s *subscription) place(at *Position, reason string) {
 func (s *subscription) startWithGap(at *Position, reason string) {
 	state := s.topic.begin(at)
 	if state.Resumed { // the topic has caught up just now
-		s.start(at.Offset, nil)
+		s.start(at.Offset)
 		return
 	}
 	from := state.Oldest
@@ -105,7 +114,5 @@ func (s *subscription) startWithGap(at *Position, reason string) {
 	if at.Epoch == state.Epoch {
 		known = at.Offset
 	}
-	s.start(from, wireFrame(serverFrame{
-		T: "gap", S: s.topic.name, E: state.Epoch, O: from, P: known, Reason: reason,
-	}))
+	s.start(from, wireGap(s.topic.name, state.Epoch, from, known, reason))
 }

@@ -14,7 +14,13 @@ type TopicOptions struct {
 	// Snapshot returns what stands for all messages up to a position, for
 	// subscribers that history does not reach. It must include every message
 	// up to the position it returns and none after it. One call serves all who
-	// wait at that time. Default: such subscribers are told of a gap.
+	// wait at that time. One that fails or panics is made again, after 100 ms and
+	// then less and less often, down to every 30 s, while somebody waits:
+	// Hub.Health tells. While one is made, and until those who waited have read
+	// on from it, for 10 s at most, the history holds what comes, over
+	// HistoryMessages if need be but within HistoryBytes. Three in a row that took
+	// longer than that lasts are too slow: the third goes out with a gap behind it.
+	// Default: such subscribers are told of a gap.
 	Snapshot func(ctx context.Context) (Position, any, error)
 
 	// History reads messages back from wherever they are durable: those after
@@ -59,9 +65,16 @@ type Topic struct {
 	news   bool            // a message came since they were woken
 	waking bool            // a goroutine is at it
 	moved  chan struct{}   // closed at the next move, nil while nobody waits
-	flight *flight         // the snapshot being made, nil while none is
-	made   *flight         // the latest snapshot, nil once a message came after it
 	past   past
+
+	// See snapshot.go.
+	flight  *flight   // the snapshot being made, nil while none is
+	made    *flight   // the latest, nil once a message came after it
+	holds   []*flight // those that messages are held for, in the order in which they began
+	failing failures
+	waiting int    // subscribers that wait for one
+	logged  seldom // that one failed,
+	slow    seldom // or was too slow
 }
 
 const maxOffset = 1<<53 - 1 // JavaScript reads larger numbers as others
@@ -98,6 +111,9 @@ func (t *Topic) append(offset uint64, encoded []byte) error {
 	defer t.mu.Unlock()
 	if offset <= t.at || offset > maxOffset {
 		return t.refuse(offset)
+	}
+	if len(t.holds) > 0 {
+		t.unhold()
 	}
 	t.replay.add(offset, wireMessage(t.name, offset, t.last, encoded), t.hub.opts.Compression)
 	t.count()
@@ -180,6 +196,7 @@ func (t *Topic) pending(pieces [][]byte, s *subscription, limit int, packs bool)
 	for s.cursor < t.replay.base && len(messages) == 0 {
 		page := t.past.page(s.cursor)
 		if page == nil {
+			t.caughtUp(s)
 			return pieces, false, true
 		}
 		if messages = after(page.messages, s.cursor); len(messages) == 0 {

@@ -39,6 +39,11 @@ func appendFrame(b []byte, first byte, payload []byte) []byte {
 	return append(b, payload...)
 }
 
+// wireGap says that the messages after one offset and up to another are lost.
+func wireGap(topic, epoch string, upTo, known uint64, reason string) []byte {
+	return wireFrame(serverFrame{T: "gap", S: topic, E: epoch, O: upTo, P: known, Reason: reason})
+}
+
 // wireMessage is wireFrame for the frame that there are many of.
 func wireMessage(topic string, offset, previous uint64, data json.RawMessage) []byte {
 	b := make([]byte, 0, len(data)+len(topic)+80)
