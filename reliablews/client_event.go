@@ -243,13 +243,13 @@ const (
 )
 
 // ack returns the position of the inbox if it is to be acknowledged on a
-// connection, because there are so many to acknowledge or it is time; else how
+// connection, in a session, because there are so many to acknowledge or it is time; else how
 // long it is not.
-func (c *Client) ack(l *link, many int) (pos map[string]uint64, due time.Duration) {
+func (c *Client) ack(l *link, session string, many int) (pos map[string]uint64, due time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at := c.positions[inboxTopic]
-	if c.unacked == 0 || c.link != l || at.Epoch != c.session.ID {
+	if c.unacked == 0 || c.link != l || at.Epoch != session {
 		return nil, time.Hour // offsets of the session before mean nothing in this one
 	}
 	if due := time.Until(c.ackBy); c.unacked < many && due > 0 {

@@ -22,7 +22,12 @@ const yieldAfter = 5 * time.Second
 
 // httpCarrier is what both ways without WebSockets have in common: requests
 // to the hub's URL.
-type httpCarrier struct{ link *link }
+type httpCarrier struct {
+	link *link
+	turn chan struct{} // one posts at a time, who has put something in
+}
+
+func (l *link) newHTTP() httpCarrier { return httpCarrier{l, make(chan struct{}, 1)} }
 
 // post makes a request. The caller closes the answer's body; its status is 200.
 func (h httpCarrier) post(ctx context.Context, body []byte, accept string) (*http.Response, error) {
@@ -82,9 +87,16 @@ func (h httpCarrier) frames(ctx context.Context, body []byte, timeout time.Durat
 }
 
 // write sends frames in a post. They are answered when the handlers have
-// returned, so one post after the other keeps the order.
-func (h httpCarrier) write(frames [][]byte) ([][]byte, error) {
-	session := h.link.client.Session()
+// returned, so one post after the other keeps the order. A poll may have got
+// another session since they were made: they go with their own, for what they
+// acknowledge means nothing in another.
+func (h httpCarrier) write(session ClientSession, frames [][]byte) ([][]byte, error) {
+	select {
+	case h.turn <- struct{}{}:
+		defer func() { <-h.turn }()
+	case <-h.link.ctx.Done():
+		return nil, context.Cause(h.link.ctx)
+	}
 	f := clientFrame{T: "post", Session: session.ID, Token: session.Token}
 	for _, data := range frames {
 		f.Frames = append(f.Frames, data)

@@ -228,6 +228,77 @@ func TestAPostWithoutASessionMakesTheClientSayHelloAgain(t *testing.T) {
 	})
 }
 
+// One post at a time keeps the order, as PROTOCOL.md has it.
+func TestClientPostsOneAtATime(t *testing.T) {
+	withPlainServer(t, func(t *testing.T, n *network, s *plainServer) {
+		s.block(WebSocket, true)
+		s.handle = func(_ string, data json.RawMessage) (any, *ReplyError) {
+			advance(2 * time.Second)
+			return data, nil
+		}
+		c := NewClient("ws://memory/", &ClientOptions{Topics: feed(), Dialer: n.dialer()})
+		stop := runClient(c)
+		answered := make(chan error, 1)
+		go func() {
+			_, err := c.Send(t.Context(), "say", 1)
+			answered <- err
+		}()
+		advance(time.Second)
+		c.RetryNow() // which asks for an answer
+		if err := <-answered; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		s.mu.Lock()
+		if len(s.posted) != 2 || s.mostPosts != 1 {
+			t.Errorf("%d posts, up to %d at a time; want two, one behind the other", len(s.posted), s.mostPosts)
+		}
+		s.mu.Unlock()
+		stop()
+	})
+}
+
+// A poll may have got another session while frames waited for their turn. What
+// they acknowledge is of the inbox before.
+func TestAPostGoesToTheSessionThatItIsFor(t *testing.T) {
+	withPlainServer(t, func(t *testing.T, n *network, s *plainServer) {
+		second := ClientSession{"S2", "secret"}
+		s.sessions["S1"], s.sessions["S2"] = func(error) {}, func(error) {}
+		c := NewClient("ws://memory/", &ClientOptions{
+			Topics: map[string]Position{"@": {"S1", 7}}, Dialer: n.dialer(), Session: ClientSession{"S1", "secret"},
+		})
+		client, idle := c.opts.httpClient()
+		defer idle()
+		c.fallback = client
+		l := c.newLink(t.Context(), Poll, "")
+		c.link, c.unacked = l, 1
+		l.pongs = []pong{{ts: 1, ready: true}}
+
+		session := c.Session()
+		frames, _ := l.due(session.ID, time.Now())
+		if len(frames) != 1 || frames[0].Pos["@"] != 7 {
+			t.Fatalf("got %+v", frames)
+		}
+		if err := l.welcome(serverFrame{T: "welcome", Session: second.ID, Token: second.Token}); err != nil || c.Session() != second {
+			t.Fatalf("the session is %v, %v", c.Session(), err)
+		}
+		encoded, _ := json.Marshal(frames[0])
+		if !l.write(session, [][]byte{encoded}) {
+			t.Error("the post failed")
+		}
+		s.mu.Lock()
+		if len(s.posted) != 1 || s.posted[0].Session != "S1" {
+			t.Errorf("posted %+v, want what it acknowledges to go to S1", s.posted)
+		}
+		s.mu.Unlock()
+		c.unacked = 1
+		l.pongs = []pong{{ts: 2, ready: true}}
+		if frames, _ := l.due(second.ID, time.Now()); len(frames) != 1 || frames[0].Pos != nil {
+			t.Errorf("got %+v, want nothing acknowledged in S2", frames)
+		}
+	})
+}
+
 // Where there are neither WebSockets nor requests, it is for the server to say
 // whether that lasts: both must be refused.
 func TestWhenAClientWithoutWebSocketsStaysAway(t *testing.T) {

@@ -28,9 +28,10 @@ type carrier interface {
 	// frame alone.
 	read(timeout time.Duration) ([]byte, error)
 
-	// write sends frames in their order. Without a WebSocket it returns those
-	// that answer them. Safe for concurrent use; it is called after the welcome.
-	write(frames [][]byte) (answers [][]byte, err error)
+	// write sends frames, made for a session, in their order. Without a WebSocket
+	// it returns those that answer them. Safe for concurrent use; it is called
+	// after the welcome.
+	write(session ClientSession, frames [][]byte) (answers [][]byte, err error)
 
 	// close lets go of it. Nothing is read any more.
 	close()
@@ -99,9 +100,9 @@ func (c *Client) newLink(parent context.Context, via Transport, auth string) *li
 		c.dialed = l.began
 		l.carrier = &wsCarrier{link: l, turn: make(chan struct{}, 1)}
 	case Stream:
-		l.carrier = &streamCarrier{httpCarrier: httpCarrier{link: l}}
+		l.carrier = &streamCarrier{httpCarrier: l.newHTTP()}
 	case Poll:
-		l.carrier = &pollCarrier{httpCarrier: httpCarrier{link: l}}
+		l.carrier = &pollCarrier{httpCarrier: l.newHTTP()}
 	}
 	return l
 }
@@ -418,13 +419,14 @@ func (l *link) attend() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
-		frames, wait := l.due(time.Now())
+		session := l.client.Session()
+		frames, wait := l.due(session.ID, time.Now())
 		if len(frames) > 0 {
 			encoded := make([][]byte, len(frames))
 			for i, f := range frames {
 				encoded[i], _ = json.Marshal(f) // strings and numbers
 			}
-			if !l.write(encoded) {
+			if !l.write(session, encoded) {
 				return
 			}
 			continue
@@ -439,8 +441,8 @@ func (l *link) attend() {
 	}
 }
 
-// due returns the frames to send now, or how long there are none.
-func (l *link) due(now time.Time) (frames []clientFrame, wait time.Duration) {
+// due returns the frames to send in a session now, or how long there are none.
+func (l *link) due(session string, now time.Time) (frames []clientFrame, wait time.Duration) {
 	wait = time.Hour
 	l.mu.Lock()
 	kept := l.pongs[:0]
@@ -466,13 +468,13 @@ func (l *link) due(now time.Time) (frames []clientFrame, wait time.Duration) {
 	l.mu.Unlock()
 	c := l.client
 	if len(frames) > 0 {
-		frames[0].Pos, _ = c.ack(l, 0)
+		frames[0].Pos, _ = c.ack(l, session, 0)
 		return frames, 0
 	}
 	if l.via == Poll { // its hellos acknowledge
 		return nil, wait
 	}
-	pos, due := c.ack(l, ackEvery)
+	pos, due := c.ack(l, session, ackEvery)
 	if pos != nil {
 		return []clientFrame{{T: "ack", Pos: pos}}, 0
 	}
@@ -482,9 +484,10 @@ func (l *link) due(now time.Time) (frames []clientFrame, wait time.Duration) {
 // send sends the application's messages as they come.
 func (l *link) send() {
 	for {
-		frames := l.client.sends.next(l)
+		session := l.client.Session()
+		frames := l.client.sends.next(l, session.ID)
 		if len(frames) > 0 {
-			if !l.write(frames) {
+			if !l.write(session, frames) {
 				return
 			}
 			continue
@@ -499,8 +502,8 @@ func (l *link) send() {
 
 // write sends frames, and handles what answers them. If that fails the
 // connection ends.
-func (l *link) write(frames [][]byte) (ok bool) {
-	answers, err := l.carrier.write(frames)
+func (l *link) write(session ClientSession, frames [][]byte) (ok bool) {
+	answers, err := l.carrier.write(session, frames)
 	for _, data := range answers {
 		var f serverFrame
 		if f, err = decodeServerFrame(data); err != nil {

@@ -292,11 +292,11 @@ func TestAWelcomeMovesNobodyBack(t *testing.T) {
 func TestAnInboxIsNotAcknowledgedToAnotherSession(t *testing.T) {
 	c := NewClient("ws://memory/", &ClientOptions{Topics: map[string]Position{"@": {"S1", 7}}})
 	c.link, c.unacked, c.session.ID = c.newLink(t.Context(), WebSocket, ""), 1, "S2"
-	if pos, _ := c.ack(c.link, 0); pos != nil {
+	if pos, _ := c.ack(c.link, c.session.ID, 0); pos != nil {
 		t.Errorf("got %v", pos)
 	}
 	c.session.ID = "S1"
-	if pos, _ := c.ack(c.link, 0); pos["@"] != 7 {
+	if pos, _ := c.ack(c.link, c.session.ID, 0); pos["@"] != 7 {
 		t.Errorf("got %v", pos)
 	}
 }

@@ -204,8 +204,8 @@ func (s *clientSends) detach(l *link) {
 	}
 }
 
-// next returns the frames that may be sent on a connection now.
-func (s *clientSends) next(l *link) (frames [][]byte) {
+// next returns the frames that may be sent on a connection, in a session, now.
+func (s *clientSends) next(l *link, session string) (frames [][]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	limit := s.limit
@@ -235,7 +235,7 @@ func (s *clientSends) next(l *link) (frames [][]byte) {
 		s.cursor = m.n + 1
 		acked := noPosition
 		if room+posOverhead <= limit {
-			if pos, _ := l.client.ack(l, 0); pos != nil {
+			if pos, _ := l.client.ack(l, session, 0); pos != nil {
 				acked = pos[inboxTopic]
 			}
 		}

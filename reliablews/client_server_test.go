@@ -33,6 +33,9 @@ type plainServer struct {
 	heard      []clientFrame // everything but hellos, posts and their sends
 	hellos     []clientFrame
 	goneOnPost bool // forgets the session at the next post
+	posts      int  // that are answered now,
+	mostPosts  int  // and at most
+	posted     []clientFrame
 }
 
 func newPlainServer() *plainServer {
@@ -341,6 +344,14 @@ func (s *plainServer) poll(w http.ResponseWriter, r *http.Request, hello clientF
 
 func (s *plainServer) post(w http.ResponseWriter, f clientFrame) {
 	s.mu.Lock()
+	s.posted = append(s.posted, f)
+	s.posts++
+	s.mostPosts = max(s.mostPosts, s.posts)
+	defer func() {
+		s.mu.Lock()
+		s.posts--
+		s.mu.Unlock()
+	}()
 	known := s.sessions[f.Session] != nil && f.Token == "secret"
 	if s.goneOnPost {
 		s.goneOnPost, known = false, false

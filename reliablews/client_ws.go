@@ -45,7 +45,7 @@ func (w *wsCarrier) open() error {
 	if err != nil {
 		return err
 	}
-	_, err = w.write([][]byte{hello})
+	_, err = w.write(ClientSession{}, [][]byte{hello})
 	return err
 }
 
@@ -69,7 +69,7 @@ func (w *wsCarrier) close() {
 	}
 }
 
-func (w *wsCarrier) write(frames [][]byte) ([][]byte, error) {
+func (w *wsCarrier) write(_ ClientSession, frames [][]byte) ([][]byte, error) {
 	select {
 	case w.turn <- struct{}{}:
 		defer func() { <-w.turn }()

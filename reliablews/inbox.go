@@ -18,6 +18,7 @@ type inbox struct {
 	messages []direct   // oldest first
 	bytes    int
 	last     uint64 // offset of the latest message
+	sent     uint64 // and of the latest that a connection took
 	base     uint64 // every message after this offset is held
 	reason   string // why those up to base are not, if they were not acknowledged
 }
@@ -53,10 +54,14 @@ func (b *inbox) drop() {
 	b.messages = b.messages[1:]
 }
 
-// acknowledge lets go of what the client has.
+// acknowledge lets go of what the client has. It cannot have more than was sent:
+// then it means the inbox of another session.
 func (b *inbox) acknowledge(offset uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if offset > b.sent {
+		return
+	}
 	for len(b.messages) > 0 && b.messages[0].offset <= offset {
 		b.drop()
 	}
@@ -123,6 +128,7 @@ func (b *inbox) pending(pieces [][]byte, session string, cursor uint64, limit in
 		pieces = append(pieces, m.wire)
 		cursor = m.offset
 	}
+	b.sent = max(b.sent, cursor)
 	return pieces, cursor, gaps
 }
 

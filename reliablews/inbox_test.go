@@ -81,6 +81,29 @@ func TestAnInboxWaitsForItsClient(t *testing.T) {
 	})
 }
 
+// A client that does not know yet that it has another session acknowledges what
+// it had in the one before.
+func TestAnInboxKeepsWhatWasNotSent(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		c := n.connect(t)
+		w := c.ask(clientFrame{Session: "another", Token: "secret"}) // without its inbox yet
+		mustSend(t, h, w.Session, 1)
+		c.send(`{"t":"ack","pos":{"@":7}}`)
+		c.send(`{"t":"ping","ts":1,"pos":{"@":1}}`)
+		c.want("pong")
+		again := n.connect(t)
+		again.ask(clientFrame{Session: w.Session, Token: w.Token, Topics: map[string]*Position{"@": nil}})
+		again.wantDirect(1, 1)
+		again.send(`{"t":"ping","ts":1,"pos":{"@":1}}`)
+		again.want("pong")
+		h.sessions.each(w.Session, "", func(s *session) {
+			if held := s.inbox.Load().len(); held != 0 {
+				t.Errorf("%d messages are held that were acknowledged", held)
+			}
+		})
+	})
+}
+
 func TestAnInboxIsBounded(t *testing.T) {
 	inBubble(t, &HubOptions{MaxInbox: 3, MaxInboxBytes: 1 << 10}, func(t *testing.T, n *network, h *Hub) {
 		c := n.connect(t)

@@ -236,7 +236,7 @@ func (w *simWorld) look() {
 	for _, l := range w.logs {
 		l.topic.mu.Lock()
 		r := &l.topic.replay
-		if n := len(r.messages); n > r.maxMessages || n > 1 && r.bytes > r.maxBytes {
+		if n := len(r.messages); n > r.maxMessages && !r.holding || n > 1 && r.bytes > r.maxBytes {
 			w.faults.add("topic %s holds %d messages, %d bytes", l.name, n, r.bytes)
 		}
 		if n := len(l.topic.parked); n > 2*len(w.people)+8 {
