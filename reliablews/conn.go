@@ -1,6 +1,7 @@
 package reliablews
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -318,9 +319,9 @@ func (c *conn) takeFrame(kind int, data []byte) error {
 	if err := c.paced(); err != nil {
 		return err
 	}
-	answer, ok := c.hub.handle(c.session, &f)
-	if !ok {
-		return errProtocol
+	answer, err := c.hub.handle(c.ctx, c.session, &f)
+	if err != nil {
+		return err
 	}
 	if answer != nil {
 		c.answer(answer)
@@ -355,8 +356,8 @@ func (c *conn) pause(wait time.Duration) error {
 }
 
 // handle does what a frame behind the hello asks for, and returns the answer.
-// ok is false for a frame that no client may send.
-func (h *Hub) handle(s *session, f *clientFrame) (answer []byte, ok bool) {
+// ctx is that of what brought it; for the error see receive.
+func (h *Hub) handle(ctx context.Context, s *session, f *clientFrame) (answer []byte, err error) {
 	if n := f.Pos[inboxTopic]; n > 0 {
 		if inbox := s.inbox.Load(); inbox != nil {
 			inbox.acknowledge(n)
@@ -364,13 +365,13 @@ func (h *Hub) handle(s *session, f *clientFrame) (answer []byte, ok bool) {
 	}
 	switch f.T {
 	case "send":
-		return h.receive(s, f)
+		return h.receive(ctx, s, f)
 	case "ping":
-		return wireFrame(serverFrame{T: "pong", TS: f.TS}), true
+		return wireFrame(serverFrame{T: "pong", TS: f.TS}), nil
 	case "pong":
 		h.counts.heartbeat(time.Since(time.UnixMilli(f.TS)))
 	}
-	return nil, true // what is not known is for a later version
+	return nil, nil // what is not known is for a later version
 }
 
 // answer queues a frame and writes it right here, from the reader, unless

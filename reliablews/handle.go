@@ -55,23 +55,30 @@ func (h *Hub) Handle(name string, f Handler) {
 }
 
 // receive handles a message once and returns the answer, the same for a repeat.
-// ok is false for a message that no client may send.
-func (h *Hub) receive(s *session, f *clientFrame) (frame []byte, ok bool) {
+// The error is errProtocol for a message that no client may send, or that ctx,
+// of whoever brought it, or the hub has ended before it was the message's turn.
+func (h *Hub) receive(ctx context.Context, s *session, f *clientFrame) (frame []byte, err error) {
 	answers := s.ownAnswers(h.opts.Window)
-	answers.turn <- struct{}{} // a new connection waits for what an old one is at
-	defer func() { <-answers.turn }()
-	frame, known, old := answers.repeated(f.C, f.N)
+	select {
+	case answers.turn <- struct{}{}: // a new connection waits for what an old one is at
+		defer func() { <-answers.turn }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-h.ctx.Done():
+		return nil, h.ctx.Err()
+	}
+	frame, known, old := answers.of(f.C).repeated(f.N)
 	if old {
-		return nil, false
+		return nil, errProtocol
 	}
 	if known {
 		h.counts.repeated.Add(1)
-		return frame, true
+		return frame, nil
 	}
 	frame = h.answer(s, f)
 	answers.keep(f.N, frame)
 	h.counts.received.Add(1)
-	return frame, true
+	return frame, nil
 }
 
 // answer calls the handler.

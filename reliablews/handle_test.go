@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +93,98 @@ func TestAMessageOlderThanTheWindowIsRefused(t *testing.T) {
 		if code := c.closed(); code != CloseProtocol {
 			t.Errorf("closed with %d, want %d", code, CloseProtocol)
 		}
+	})
+}
+
+// A page that the browser kept comes back behind others that had its session.
+func TestEachOfSeveralClientsOfASessionIsHandledOnce(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		var handled []string
+		h.Handle("say", func(_ context.Context, r *Request) (any, error) {
+			handled = append(handled, r.ID)
+			return len(handled), nil
+		})
+		c := n.connect(t)
+		c.hello(nil)
+		say := func(client string, n uint64, want string) {
+			t.Helper()
+			c.send(fmt.Sprintf(`{"t":"send","c":%q,"n":%d,"m":"say"}`, client, n))
+			c.wantDone(n, want)
+		}
+		say("a", 1, "1")
+		say("b", 1, "2")
+		say("a", 1, "1")
+		say("b", 1, "2")
+		say("a", 2, "3")
+		say("c", 1, "4")
+		say("d", 1, "5")
+		say("e", 1, "6") // b was silent for longest
+		say("a", 2, "3")
+		say("e", 1, "6")
+		if want := []string{"a.1", "b.1", "a.2", "c.1", "d.1", "e.1"}; !slices.Equal(handled, want) {
+			t.Errorf("handled %q, want %q", handled, want)
+		}
+		say("b", 1, "7")
+		for i := range 10 { // and the one that sends is never the one to be forgotten
+			say(fmt.Sprint("f", i), 1, fmt.Sprint(8+i))
+			say(fmt.Sprint("f", i), 1, fmt.Sprint(8+i))
+		}
+		if s := h.Stats(); s.Received != 17 || s.Repeated != 14 {
+			t.Errorf("got %+v", s)
+		}
+	})
+}
+
+// Whoever waits for its turn behind a handler ends with its connection or its
+// request, and what it brought is not handled.
+func TestARepeatStopsWaitingWithWhatBroughtIt(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		release := make(chan struct{})
+		calls := 0
+		h.Handle("slow", func(context.Context, *Request) (any, error) {
+			calls++
+			<-release
+			return calls, nil
+		})
+		const message = `{"t":"send","c":"k","n":1,"m":"slow"}`
+		first := n.connect(t)
+		w := first.hello(nil)
+		first.send(message)
+		synctest.Wait()
+
+		ctx, cancel := context.WithCancel(t.Context())
+		posted := make(chan error, 1)
+		go func() {
+			r, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://memory/", strings.NewReader(
+				fmt.Sprintf(`{"t":"post","session":%q,"token":%q,"frames":[%s]}`, w.Session, w.Token, message)))
+			r.Header.Set("Content-Type", "application/json")
+			_, err := n.poster(t).http.Do(r)
+			posted <- err
+		}()
+		second := n.connect(t)
+		second.ask(clientFrame{Session: w.Session, Token: w.Token})
+		second.send(message)
+		synctest.Wait()
+		third := n.connect(t) // takes over: the second ends
+		third.ask(clientFrame{Session: w.Session, Token: w.Token})
+		cancel()
+		if err := <-posted; err == nil {
+			t.Error("the post was answered")
+		}
+		if code := second.closed(); code != CloseTakenOver {
+			t.Errorf("closed with %d", code)
+		}
+		second.ws.Close()
+		advance(2 * lingering)
+		h.mu.Lock()
+		entered := len(h.conns)
+		h.mu.Unlock()
+		if entered != 2 { // the first, whose handler is at work, and the third
+			t.Errorf("%d connections are left", entered)
+		}
+		close(release)
+		third.send(message)
+		third.wantDone(1, "1")
 	})
 }
 

@@ -159,6 +159,8 @@ func (h *Hub) takePost(w http.ResponseWriter, r *http.Request, f *clientFrame, u
 	json.NewEncoder(w).Encode(answers) // the client asks again when it does not arrive
 }
 
+const notTaken = "The rest was not taken."
+
 // handleAll handles the frames of a post, behind busy. Without status 200, text
 // says why.
 func (h *Hub) handleAll(r *http.Request, f *clientFrame, user string, later bool) (answers []json.RawMessage, status int, text string) {
@@ -187,11 +189,14 @@ func (h *Hub) handleAll(r *http.Request, f *clientFrame, user string, later bool
 			timer.Stop()
 		}
 		if r.Context().Err() != nil || h.ctx.Err() != nil {
-			return nil, http.StatusServiceUnavailable, "The rest was not taken."
+			return nil, http.StatusServiceUnavailable, notTaken
 		}
-		answer, ok := h.handle(s, &each)
-		if !ok {
+		answer, err := h.handle(r.Context(), s, &each)
+		switch {
+		case err == errProtocol:
 			return nil, http.StatusBadRequest, "That message is older than the session remembers."
+		case err != nil:
+			return nil, http.StatusServiceUnavailable, notTaken
 		}
 		if answer != nil {
 			answers = append(answers, payload(answer))
