@@ -18,6 +18,15 @@ func (p *packed) frame(wire []byte) []byte {
 	return p.wire
 }
 
+// packing is a piece that is to be packed before it is written: not where the
+// piece is found, for a lock is held there that publishers and the other
+// subscribers of the topic want. What is left is that whoever wakes subscribers
+// packs a message, once, before it writes to the next.
+type packing struct {
+	piece int
+	as    *packed
+}
+
 const finalPackedText = finalText | 0x40 // RSV1 (RFC 7692 §6)
 
 var deflaters = sync.Pool{New: func() any {

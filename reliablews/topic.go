@@ -188,8 +188,9 @@ func (t *Topic) move(offset uint64) {
 // pending appends frames after the subscription's cursor to pieces, up to limit
 // bytes, and moves the cursor. all says that there are no more: the
 // subscription is parked, and woken by the next message. lost says that the
-// cursor fell out of what is held.
-func (t *Topic) pending(pieces [][]byte, s *subscription, limit int, packs bool) (_ [][]byte, all, lost bool) {
+// cursor fell out of what is held. With a list of packings each message is a
+// piece of its own, which is to be packed, and on the list.
+func (t *Topic) pending(pieces [][]byte, s *subscription, limit int, pack *[]packing) (_ [][]byte, all, lost bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var messages []held
@@ -213,9 +214,10 @@ func (t *Topic) pending(pieces [][]byte, s *subscription, limit int, packs bool)
 		}
 	}
 	some := run(messages, limit)
-	if packs {
+	if pack != nil {
 		for i := range some {
-			pieces = append(pieces, some[i].packed.frame(some[i].wire()))
+			*pack = append(*pack, packing{len(pieces), some[i].packed})
+			pieces = append(pieces, some[i].wire())
 		}
 	} else {
 		pieces = append(pieces, together(some))

@@ -139,6 +139,19 @@ func (c *conn) rest() {
 // collect appends what is ready to pieces. When there is nothing, there may be a
 // code to close with; else the writer's part is given back.
 func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
+	if !c.out.packs() {
+		return c.gather(pieces, nil)
+	}
+	var pack []packing
+	pieces, code, reason = c.gather(pieces, &pack)
+	for _, p := range pack {
+		pieces[p.piece] = p.as.frame(pieces[p.piece])
+	}
+	return pieces, code, reason
+}
+
+// gather is collect but for packing.
+func (c *conn) gather(pieces [][]byte, pack *[]packing) (_ [][]byte, code int, reason string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.said {
@@ -188,7 +201,7 @@ func (c *conn) collect(pieces [][]byte) (_ [][]byte, code int, reason string) {
 		}
 		var all, lost bool
 		before := len(pieces)
-		pieces, all, lost = s.topic.pending(pieces, s, writeLimit-size, c.out.packs())
+		pieces, all, lost = s.topic.pending(pieces, s, writeLimit-size, pack)
 		size += total(pieces[before:])
 		if lost {
 			// It has fallen out of what is held: a fresh start, at its own pace.
