@@ -19,15 +19,16 @@ import (
 
 // Hub serves connections. Make one with [NewHub]. Safe for concurrent use.
 type Hub struct {
-	opts     HubOptions
-	upgrader websocket.Upgrader
-	sessions *sessions
-	presence *presence
-	beats    beats
-	counts   counts
-	handlers atomic.Pointer[map[string]Handler]
-	held     atomic.Int64  // bytes in the histories of all topics
-	kicks    atomic.Uint64 // calls of Kick
+	opts      HubOptions
+	upgrader  websocket.Upgrader
+	sessions  *sessions
+	presence  *presence
+	beats     beats
+	counts    counts
+	handlers  atomic.Pointer[map[string]Handler]
+	held      atomic.Int64  // bytes in the histories of all topics
+	pageBytes atomic.Int64  // and of what was read back for some
+	kicks     atomic.Uint64 // calls of Kick
 
 	ctx    context.Context // of handlers: ends when Shutdown gives up
 	cancel context.CancelFunc

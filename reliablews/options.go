@@ -86,7 +86,9 @@ type HubOptions struct {
 	MaxMessageBytes int
 
 	// HistoryBytes bounds the histories of all topics together: over it, the
-	// topic with the largest lets its oldest messages go. Default: 64 MiB.
+	// topic with the largest lets its oldest messages go. What TopicOptions.History
+	// reads back is held besides: up to a quarter as much, and 2 MiB at least.
+	// Default: 64 MiB.
 	HistoryBytes int
 
 	// SessionLifetime is how long a session outlives its connection, and a

@@ -3,6 +3,7 @@ package reliablews
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -12,12 +13,13 @@ import (
 // shared by all who read there, and dropped when others are needed. The topic's
 // lock guards it.
 type past struct {
-	pages  []*page // newest last
-	bytes  int
-	wanted uint64        // the lowest offset that somebody waits to read on from
-	flight chan struct{} // closed when the page that is being read is there
-	failed uint64        // where the latest flight began, plus one, if it failed
-	idle   *time.Timer   // forgets pages that nobody reads any more
+	pages   []*page // newest last
+	bytes   int
+	counted int64         // of those bytes, by the hub
+	wanted  uint64        // the lowest offset that somebody waits to read on from
+	flight  chan struct{} // closed when the page that is being read is there
+	failed  uint64        // where the latest flight began, plus one, if it failed
+	idle    *time.Timer   // forgets pages that nobody reads any more
 }
 
 // page holds every message after one offset and up to another.
@@ -46,13 +48,75 @@ func (p *past) page(offset uint64) *page {
 	return nil
 }
 
+// oldest returns the page that was read longest ago, nil if there is none but
+// one that stays.
+func (p *past) oldest(stays *page) (oldest *page) {
+	for _, page := range p.pages {
+		if page != stays && (oldest == nil || page.used.Before(oldest.used)) {
+			oldest = page
+		}
+	}
+	return oldest
+}
+
+func (p *past) drop(page *page) {
+	if i := slices.Index(p.pages, page); i >= 0 {
+		p.pages = slices.Delete(p.pages, i, i+1)
+		p.bytes -= page.bytes
+	}
+}
+
 func (p *past) add(page *page, maxBytes int) {
 	page.used = time.Now()
 	p.pages = append(p.pages, page)
 	p.bytes += page.bytes
 	for len(p.pages) > 1 && p.bytes > maxBytes {
-		p.bytes -= p.pages[0].bytes
-		p.pages = slices.Delete(p.pages, 0, 1)
+		p.drop(p.pages[0])
+	}
+}
+
+// countPages tells the hub how many bytes of pages the topic holds. The caller
+// holds the lock.
+func (t *Topic) countPages() {
+	t.hub.pageBytes.Add(int64(t.past.bytes) - t.past.counted)
+	t.past.counted = int64(t.past.bytes)
+}
+
+// maxPageBytes bounds the pages of all topics: the histories that are held are
+// for everybody, those few for one who was away for long. Some pages there must
+// be, or readers of several topics would take each other's away unread.
+func (h *Hub) maxPageBytes() int64 { return max(int64(h.opts.HistoryBytes)/4, 8*pageBytes) }
+
+// trimPages lets those pages of all topics go that were read longest ago while
+// they are too many, but for one that was read back just now. Whoever is at one of
+// them has it read back once more.
+func (h *Hub) trimPages(stays *page) {
+	if h.pageBytes.Load() <= h.maxPageBytes() {
+		return
+	}
+	h.trimming.Lock()
+	defer h.trimming.Unlock()
+	h.mu.Lock()
+	topics := slices.Collect(maps.Values(h.topics))
+	h.mu.Unlock()
+	for h.pageBytes.Load() > h.maxPageBytes() {
+		var of *Topic
+		var oldest *page
+		var used time.Time
+		for _, t := range topics {
+			t.mu.Lock()
+			if p := t.past.oldest(stays); p != nil && (oldest == nil || p.used.Before(used)) {
+				of, oldest, used = t, p, p.used
+			}
+			t.mu.Unlock()
+		}
+		if oldest == nil {
+			return
+		}
+		of.mu.Lock()
+		of.past.drop(oldest)
+		of.countPages()
+		of.mu.Unlock()
 	}
 }
 
@@ -67,6 +131,7 @@ func (t *Topic) forget() {
 		}
 		return old
 	})
+	t.countPages()
 	if len(t.past.pages) > 0 {
 		t.past.idle.Reset(pageIdle)
 	} else {
@@ -127,18 +192,27 @@ func (t *Topic) read(from, upTo uint64, done chan struct{}) {
 		t.hub.opts.Logger.Warn("the history could not be read; subscribers get a snapshot or a gap", "topic", t.name, "after", from, "error", err)
 		t.hub.counts.historyErrors.Add(1)
 	}
+	t.keepPage(from, page, err)
+	close(done)
+	if err == nil {
+		t.hub.trimPages(page)
+	}
+}
+
+// keepPage notes what a read has given.
+func (t *Topic) keepPage(from uint64, page *page, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.past.flight = nil
 	if t.past.failed = from + 1; err == nil {
 		t.past.failed = 0
 		t.past.add(page, t.replay.maxBytes)
+		t.countPages()
 		if t.past.idle == nil {
 			t.past.idle = time.AfterFunc(pageIdle, t.forget)
 		}
 		t.hub.counts.historyReads.Add(1)
 	}
-	t.past.flight = nil
-	close(done)
 }
 
 func (t *Topic) readPage(ctx context.Context, from, upTo uint64) (*page, error) {

@@ -158,6 +158,44 @@ func TestAHistoryThatFailsGivesASnapshot(t *testing.T) {
 	}
 }
 
+// What is read back is bounded over all topics, seen, and let go of.
+func TestPagesAreBoundedTogether(t *testing.T) {
+	const messages, size = 300, 4 << 10
+	read := func(_ context.Context, after, upTo uint64) iter.Seq2[HistoryMessage, error] {
+		return func(yield func(HistoryMessage, error) bool) {
+			for o := after + 1; o <= upTo && yield(HistoryMessage{o, strings.Repeat("x", size)}, nil); o++ {
+			}
+		}
+	}
+	inBubble(t, &HubOptions{HistoryBytes: 1 << 20}, func(t *testing.T, n *network, h *Hub) {
+		most := int64(0)
+		for _, name := range []string{"a", "b", "c"} {
+			mustTopic(t, h, name, Position{"e1", messages}, &TopicOptions{History: read})
+			c := n.connect(t)
+			c.hello(map[string]*Position{name: {"e1", 0}})
+			for o := range uint64(messages) {
+				if f := c.want("msg"); f.O != o+1 || f.P != o {
+					t.Fatalf("after %d came %d behind %d", o, f.O, f.P)
+				}
+				if o%20 == 0 {
+					synctest.Wait()
+					most = max(most, h.Stats().PageBytes)
+				}
+			}
+		}
+		if read := int64(3 * messages * size); most > h.maxPageBytes() || most < h.maxPageBytes()-2*pageBytes || read < h.maxPageBytes()+4*pageBytes {
+			t.Errorf("up to %d bytes were held of %d that were read back, want at most %d", most, read, h.maxPageBytes())
+		}
+		if s := h.Stats(); s.HistoryBytes != 0 || s.Gaps != 0 {
+			t.Errorf("got %+v", s)
+		}
+		advance(3 * pageIdle)
+		if s := h.Stats(); s.PageBytes != 0 {
+			t.Errorf("%d bytes are held with nobody to read them", s.PageBytes)
+		}
+	})
+}
+
 func TestHistoriesAreBoundedTogether(t *testing.T) {
 	h := NewHub(&HubOptions{HistoryBytes: 64 << 10})
 	defer h.Shutdown(t.Context())

@@ -17,6 +17,7 @@ type Stats struct {
 	SessionsRefused   uint64        `json:"sessionsRefused"`   // hellos that there was no room for
 	Users             int           `json:"users"`             // now, see Hub.Present
 	HistoryBytes      int64         `json:"historyBytes"`      // now, of all topics
+	PageBytes         int64         `json:"pageBytes"`         // now, read back from durable histories
 	Accepted          uint64        `json:"accepted"`          // connections
 	Resumed           uint64        `json:"resumed"`           // connections that brought their session
 	Published         uint64        `json:"published"`         // messages, over all topics
@@ -97,6 +98,7 @@ func (h *Hub) Stats() Stats {
 		SessionsRefused:   h.counts.sessionsRefused.Load(),
 		Users:             users,
 		HistoryBytes:      h.held.Load(),
+		PageBytes:         h.pageBytes.Load(),
 		Accepted:          h.counts.accepted.Load(),
 		Resumed:           h.counts.resumed.Load(),
 		Published:         h.counts.published.Load(),
