@@ -118,25 +118,23 @@ type streamCarrier struct {
 	lines  *bufio.Reader // nil before the first read
 	body   io.ReadCloser
 	silent *time.Timer
-	ctx    context.Context
 }
 
 func (s *streamCarrier) read(timeout time.Duration) ([]byte, error) {
 	if s.lines == nil {
-		ctx, cancel := context.WithCancelCause(s.link.ctx)
-		s.ctx = ctx
+		// A read has no deadline: the end of the connection is what ends it.
 		s.silent = time.AfterFunc(timeout, func() {
 			if s.link.isLive() {
-				cancel(errSilent)
+				s.link.fail(errSilent)
 			} else {
-				cancel(errNoWelcome)
+				s.link.fail(errNoWelcome)
 			}
 		})
 		hello, err := s.link.hello()
 		if err != nil {
 			return nil, err
 		}
-		resp, err := s.post(ctx, hello, "text/event-stream")
+		resp, err := s.post(s.link.ctx, hello, "text/event-stream")
 		if err != nil {
 			s.silent.Stop()
 			return nil, err
@@ -148,7 +146,7 @@ func (s *streamCarrier) read(timeout time.Duration) ([]byte, error) {
 	frame, err := s.event()
 	s.silent.Stop() // what is done with the frame may take its time
 	if err != nil {
-		if cause := context.Cause(s.ctx); cause != nil {
+		if cause := context.Cause(s.link.ctx); cause != nil {
 			return nil, cause
 		}
 		return nil, fmt.Errorf("reliablews: connection lost: %w", err)

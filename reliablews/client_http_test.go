@@ -14,27 +14,28 @@ import (
 	"github.com/gorilla/websocket"
 )
 
-func transports(states *[]string) func(State) {
-	return func(s State) {
+// runWithout runs a client where nothing better than via gets through. states is
+// what it was live on.
+func runWithout(n *network, s *plainServer, via Transport) (c *Client, l *listener, states *[]string, stop func() error) {
+	s.block(WebSocket, true)
+	s.block(Stream, via == Poll)
+	l, states = newListener(), new([]string)
+	o := l.options(n, map[string]Position{"feed": {"e1", 0}, "@": {}})
+	o.OnState = func(s State) {
 		if s.Status == Live {
 			*states = append(*states, string(s.Transport))
 		}
 	}
+	c = NewClient("ws://memory/", o)
+	return c, l, states, runClient(c)
 }
 
 func TestClientDoesWithoutWebSockets(t *testing.T) {
 	for _, via := range []Transport{Stream, Poll} {
 		t.Run(string(via), func(t *testing.T) {
 			withPlainServer(t, func(t *testing.T, n *network, s *plainServer) {
-				s.block(WebSocket, true)
-				s.block(Stream, via == Poll)
-				var states []string
-				l := newListener()
-				o := l.options(n, map[string]Position{"feed": {"e1", 0}, "@": {}})
-				o.OnState = transports(&states)
 				began := time.Now()
-				c := NewClient("ws://memory/", o)
-				stop := runClient(c)
+				c, l, states, stop := runWithout(n, s, via)
 				s.publish(2)
 				l.wait(2)
 				if took := time.Since(began); via == Stream && took != 0 || via == Poll && took != streamTimeout {
@@ -52,8 +53,8 @@ func TestClientDoesWithoutWebSockets(t *testing.T) {
 				if got := l.all(); !sameSet(got, want) { // topics have no order among them
 					t.Errorf("heard %q, want %q", got, want)
 				}
-				if !slices.Equal(states, []string{string(via)}) {
-					t.Errorf("live on %q", states)
+				if !slices.Equal(*states, []string{string(via)}) {
+					t.Errorf("live on %q", *states)
 				}
 				heard := s.take()
 				acked := via == Stream && slices.ContainsFunc(heard, func(f clientFrame) bool { return f.Pos["@"] == 1 })
@@ -73,8 +74,8 @@ func TestClientDoesWithoutWebSockets(t *testing.T) {
 				n.cut()
 				s.publish(1)
 				l.wait(6)
-				if !slices.Equal(states, []string{string(via), string(via)}) {
-					t.Errorf("live on %q", states)
+				if !slices.Equal(*states, []string{string(via), string(via)}) {
+					t.Errorf("live on %q", *states)
 				}
 				stop()
 			})
@@ -88,15 +89,8 @@ func TestClientGoesBackToWebSockets(t *testing.T) {
 	for _, via := range []Transport{Stream, Poll} {
 		t.Run(string(via), func(t *testing.T) {
 			withPlainServer(t, func(t *testing.T, n *network, s *plainServer) {
-				s.block(WebSocket, true)
-				s.block(Stream, via == Poll)
-				var states []string
-				l := newListener()
-				o := l.options(n, map[string]Position{"feed": {"e1", 0}, "@": {}})
-				o.OnState = transports(&states)
 				first := time.Now()
-				c := NewClient("ws://memory/", o)
-				stop := runClient(c)
+				c, l, states, stop := runWithout(n, s, via)
 				s.publish(1)
 				s.direct(1)
 				l.wait(2)
@@ -124,8 +118,8 @@ func TestClientGoesBackToWebSockets(t *testing.T) {
 				if last := heard[len(heard)-1]; last != "message @ S1/2 2" && heard[len(heard)-2] != "message @ S1/2 2" {
 					t.Errorf("the last are %q, want one of the same session's inbox", heard[len(heard)-2:])
 				}
-				if !slices.Equal(states, []string{string(via), "websocket"}) {
-					t.Errorf("live on %q", states)
+				if !slices.Equal(*states, []string{string(via), "websocket"}) {
+					t.Errorf("live on %q", *states)
 				}
 				if session := c.Session().ID; session != "S1" {
 					t.Errorf("the session is %s", session)

@@ -23,7 +23,7 @@ type conn struct {
 	kicks    uint64                   // of the hub, before it was asked who this is
 	request  *http.Request            // of a handshake whose credential is to come, nil after
 	address  string                   // that it counts for
-	session  *session                 // set by the hello
+	session  *session                 // set with the welcome, under mu too
 	early    pace                     // of what comes before the hello
 	poll     bool                     // it is one
 	first    bool                     // its session had no poll before it; set by the hello
@@ -41,8 +41,7 @@ type conn struct {
 	cancelled atomic.Bool
 	quiet     chan struct{} // closed when the writer has stopped, nil unless somebody waits
 	room      chan struct{} // closed when queued frames were taken, nil unless somebody waits
-	welcomed  bool
-	control   [][]byte // frames before those of topics
+	control   [][]byte      // frames before those of topics
 	subs      []*subscription
 	inbox     bool   // the client wants it
 	read      uint64 // the offset of the last message of the inbox that was sent
@@ -148,7 +147,7 @@ func (c *conn) heartbeat(now time.Time) {
 		c.dismiss("expired")
 	}
 	c.mu.Lock()
-	c.beat = c.welcomed
+	c.beat = c.session != nil
 	c.mu.Unlock()
 	c.nudge()
 }
@@ -476,7 +475,6 @@ func (c *conn) welcome(f *clientFrame) error {
 		return err
 	}
 	session := opened.session
-	c.session = session
 	h.presence.join(user)
 	if opened.old != nil {
 		opened.old.close(CloseTakenOver, "taken over")
@@ -533,7 +531,7 @@ func (c *conn) welcome(f *clientFrame) error {
 
 	c.mu.Lock()
 	c.control = append(append(c.control, wireFrame(welcome)), first...)
-	c.welcomed, c.inbox, c.read = true, inbox, read
+	c.session, c.inbox, c.read = session, inbox, read
 	for _, s := range starts {
 		c.subs = append(c.subs, s.sub)
 		s.sub.ready, s.sub.cursor = s.state.Resumed, s.state.Offset

@@ -196,7 +196,7 @@ func TestAPanicBeforeTheWelcomeLeavesNothingBehind(t *testing.T) {
 		h.mu.Lock()
 		defer h.mu.Unlock()
 		if h.entered.total != 0 || len(h.conns) != 0 {
-			t.Errorf("%d connections are counted, %d are known", h.entered, len(h.conns))
+			t.Errorf("%d connections are counted, %d are known", h.entered.total, len(h.conns))
 		}
 		if got := h.counts.panics.Load(); got != 6 {
 			t.Errorf("%d panics are counted", got)

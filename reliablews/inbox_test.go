@@ -97,8 +97,11 @@ func TestAnInboxKeepsWhatWasNotSent(t *testing.T) {
 		again.send(`{"t":"ping","ts":1,"pos":{"@":1}}`)
 		again.want("pong")
 		h.sessions.each(w.Session, "", func(s *session) {
-			if held := s.inbox.Load().len(); held != 0 {
-				t.Errorf("%d messages are held that were acknowledged", held)
+			box := s.inbox.Load()
+			box.mu.Lock()
+			defer box.mu.Unlock()
+			if len(box.messages) != 0 {
+				t.Errorf("%d messages are held that were acknowledged", len(box.messages))
 			}
 		})
 	})
