@@ -360,7 +360,8 @@ const (
 
 // Health returns nil while the hub does its work, with visitors or without. It
 // returns [ErrShutdown], or an [ErrSnapshot] that names the topic and the latest
-// failure, while subscribers wait for a snapshot that fails again and again.
+// failure, while subscribers wait for a snapshot that fails again and again;
+// everybody else is served then.
 func (h *Hub) Health() error {
 	h.mu.Lock()
 	closing, topics := h.closing, slices.Collect(maps.Values(h.topics))

@@ -14,10 +14,9 @@ import (
 type HubOptions struct {
 	// Authorize says who a request is and which topics it may read. An error
 	// refuses the handshake with 401; after a panic the client comes back later.
-	// It may return [ErrLater] when the
-	// credential is to come with the client's hello: it is called once more
-	// then, with that in the request's header as "Authorization: Bearer ...".
-	// Default: everyone may read every topic.
+	// It may return [ErrLater] when the credential is to come with the client's
+	// hello: it is called once more then, with that in the request's header as
+	// "Authorization: Bearer ...". Default: everyone may read every topic.
 	Authorize func(*http.Request) (Identity, error)
 
 	// Origins are those whose pages may connect besides the hub's own, such as

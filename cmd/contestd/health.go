@@ -1,11 +1,13 @@
 package main
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore"
+	"github.com/contestkit/contestkit/reliablews"
 )
 
 const retryAfterRestart = 5 * time.Second
@@ -25,21 +27,22 @@ func (a *app) health(w http.ResponseWriter, r *http.Request) error {
 }
 
 // ready tells the proxy whether to send visitors here. A store that cannot
-// write, or a disk that is full, is degraded, not unready: this is the only
-// machine that can show what it has, and readers do not need the disk. So is a
-// cloud that does not work: every photo is here.
+// write, a disk that is full, or a topic without snapshots is degraded, not
+// unready: this is the only machine that can show what it has, and readers do not
+// need the disk. So is a cloud that does not work: every photo is here.
 func (a *app) ready(w http.ResponseWriter, r *http.Request) error {
+	hub := a.hub.Health()
 	switch {
 	case a.draining.Load():
 		return notReady(w, "draining")
 	case a.feed.err() != nil:
 		return notReady(w, "live updates have stopped")
-	case a.hub.Health() != nil:
+	case hub != nil && !errors.Is(hub, reliablews.ErrSnapshot):
 		return notReady(w, "the hub cannot do its work")
 	}
 	answer := map[string]any{"ready": true}
 	var parts, reasons []string
-	if part, reason := degraded(a.store.Stats()); part != "" {
+	if part, reason := degraded(a.store.Stats(), hub); part != "" {
 		parts, reasons = append(parts, part), append(reasons, reason)
 	}
 	if a.cloud != nil {
@@ -56,9 +59,10 @@ func (a *app) ready(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, answer)
 }
 
-// degraded names the part that keeps the store from saving, and says what ends
-// that. A store that failed does not notice any more that the disk is full.
-func degraded(s atomicstore.Stats) (part, reason string) {
+// degraded names the part that does not do its work, and says what ends that. A
+// store that failed does not notice any more that the disk is full. hub is the
+// hub's health.
+func degraded(s atomicstore.Stats, hub error) (part, reason string) {
 	switch {
 	case s.Replaced:
 		return "store", "another data.json was put there; entries are refused until a restart takes it over"
@@ -66,6 +70,8 @@ func degraded(s atomicstore.Stats) (part, reason string) {
 		return "store", "the store cannot save; entries are refused until a restart"
 	case s.DiskFull:
 		return "disk", "the disk is nearly full; entries are refused until there is room"
+	case hub != nil:
+		return "live", "pages without a position wait for live updates until a snapshot can be made"
 	}
 	return "", ""
 }

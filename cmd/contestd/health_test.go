@@ -11,22 +11,26 @@ import (
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore"
+	"github.com/contestkit/contestkit/reliablews"
 )
 
-func TestWhatKeepsTheStoreFromSavingIsNamed(t *testing.T) {
+func TestWhatDoesNotDoItsWorkIsNamed(t *testing.T) {
 	for _, test := range []struct {
 		stats        atomicstore.Stats
+		hub          error
 		part, reason string
 	}{
-		{atomicstore.Stats{}, "", ""},
-		{atomicstore.Stats{DiskFull: true}, "disk", "until there is room"},
-		{atomicstore.Stats{Failed: true}, "store", "until a restart"},
-		{atomicstore.Stats{Failed: true, DiskFull: true}, "store", "until a restart"}, // room does not help
-		{atomicstore.Stats{Failed: true, Replaced: true}, "store", "takes it over"},
+		{atomicstore.Stats{}, nil, "", ""},
+		{atomicstore.Stats{DiskFull: true}, nil, "disk", "until there is room"},
+		{atomicstore.Stats{Failed: true}, nil, "store", "until a restart"},
+		{atomicstore.Stats{Failed: true, DiskFull: true}, nil, "store", "until a restart"}, // room does not help
+		{atomicstore.Stats{Failed: true, Replaced: true}, nil, "store", "takes it over"},
+		{atomicstore.Stats{}, reliablews.ErrSnapshot, "live", "a snapshot can be made"},
+		{atomicstore.Stats{Failed: true}, reliablews.ErrSnapshot, "store", "until a restart"},
 	} {
-		part, reason := degraded(test.stats)
+		part, reason := degraded(test.stats, test.hub)
 		if part != test.part || !strings.Contains(reason, test.reason) {
-			t.Errorf("%+v is %q, %q; want %q and %q", test.stats, part, reason, test.part, test.reason)
+			t.Errorf("%+v, %v is %q, %q; want %q and %q", test.stats, test.hub, part, reason, test.part, test.reason)
 		}
 	}
 }
