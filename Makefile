@@ -16,7 +16,7 @@ STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
-test: needs vet test-go test-js ## everything that must hold before a commit
+test: needs vet test-go test-js types ## everything that must hold before a commit
 
 needs: ## install what the tests need and is missing
 	@.ci/needs

@@ -84,12 +84,6 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 		c.request = r.Clone(r.Context())
 	}
 	c.begin()
-	ended := false
-	defer func() { // also when Authorize panics
-		if !ended {
-			c.end()
-		}
-	}()
 	if !out.poll {
 		c.silence = time.AfterFunc(h.opts.HeartbeatTimeout, c.silent)
 	}
@@ -122,7 +116,6 @@ func (h *Hub) serveHello(w http.ResponseWriter, r *http.Request, f *clientFrame,
 	}
 	out.abort()
 	c.end()
-	ended = true
 	if refused == errNoRoom && !out.begun {
 		out.control.SetWriteDeadline(time.Now().Add(out.timeout)) // abort has set another
 		h.turnAway(w, http.StatusServiceUnavailable, "No more sessions are taken now.")

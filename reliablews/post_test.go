@@ -392,38 +392,6 @@ func TestAPollsAnswerIsBounded(t *testing.T) {
 	})
 }
 
-// An Authorize that panics leaves nothing behind, as with a WebSocket.
-func TestAHelloWhoseAuthorizePanics(t *testing.T) {
-	o := &HubOptions{Authorize: func(r *http.Request) (Identity, error) {
-		if r.Header.Get("Authorization") == "" {
-			return Identity{}, ErrLater
-		}
-		panic(http.ErrAbortHandler)
-	}}
-	inBubble(t, o, func(t *testing.T, n *network, h *Hub) {
-		p := n.poster(t)
-		for _, via := range []string{viaStream, viaPoll} {
-			body := fmt.Sprintf(`{"t":"hello","via":%q,"auth":"x"}`, via)
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://memory/", strings.NewReader(body))
-			if err != nil {
-				t.Fatal(err)
-			}
-			r.Header.Set("Content-Type", "application/json")
-			if resp, err := p.http.Do(r); err == nil {
-				resp.Body.Close()
-				t.Errorf("a %s: %s", via, resp.Status)
-			}
-			synctest.Wait()
-			h.mu.Lock()
-			left := len(h.conns) + h.entered.total + h.asking.total
-			h.mu.Unlock()
-			if left != 0 {
-				t.Errorf("a %s leaves %d", via, left)
-			}
-		}
-	})
-}
-
 // A flood of posts is bounded as connections are, from before they are read.
 func TestPostsAreBounded(t *testing.T) {
 	o := &HubOptions{MaxConnections: 3, MaxPerAddress: 2, Address: func(r *http.Request) string { return r.Header.Get("From") }}

@@ -461,6 +461,19 @@ describe("beside another way, a WebSocket", () => {
     assert.equal(b.sockets.length, 2);
   });
 
+  test("with another session gets no places of the inbox before", async (t) => {
+    const { b, stream } = await streaming(t, { topics: { "@": at(7, "S1") } }, { topics: { "@": { ...at(7, "S1"), resumed: true } } });
+    await minute(b, stream);
+    b.socket.open();
+    stream.receive({ t: "msg", s: "@", o: 8, p: 7, d: 8 });
+    await settle();
+    b.socket.receive(
+      welcome({ session: "S2", topics: { "@": { ...at(0, "S2"), resumed: false, reason: "epoch" } } }),
+      { t: "ping", ts: 1 }, // before the gap that says so
+    );
+    assert.deepEqual(b.socket.frames.slice(1), [{ t: "pong", ts: 1 }]);
+  });
+
   test("that says nothing after it took over is given up", async (t) => {
     const { b, f, c, stream } = await streaming(t);
     await minute(b, stream);

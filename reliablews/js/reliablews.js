@@ -111,12 +111,12 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
     }
   }
 
-  /** What the client is doing, as the latest "state" event said. */
+  /** As the latest "state" event said. */
   get state() {
     return this.#state;
   }
 
-  /** Where the client is in each topic: at what was handed over last. */
+  /** In each topic, behind what was handed over last. */
   get positions() {
     return Object.fromEntries(this.#positions);
   }
@@ -167,7 +167,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
     });
   }
 
-  /** Begins a connection, maybe beside the one that there is. */
+  /** Begins a connection, maybe beside another. */
   async #dial(/** @type {Via} */ via, beside = false) {
     if (hidden()) {
       if (!beside) this.#become({ status: "waiting", reason: "hidden" });
@@ -309,7 +309,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
       case "snap":
         return this.#move("snapshot", { topic, position, data });
       case "gap":
-        if (at?.epoch === f.e && from <= offset && offset <= at.offset) return; // old
+        if (at && at.epoch === f.e && from <= offset && offset <= at.offset) return; // old
         return this.#move("gap", { topic, from, position, reason });
       case "ping":
         for (const [topic, offset] of Object.entries(f.pos ?? {})) {
@@ -327,9 +327,10 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
     }
   }
 
-  /** Sends a frame, and with it what is to be acknowledged. */
+  /** Sends a frame, with what this session's inbox has brought. */
   #say(/** @type {object} */ frame) {
-    const pos = this.#unacked ? { [INBOX]: this.#positions.get(INBOX)?.offset } : undefined;
+    const at = this.#positions.get(INBOX);
+    const pos = this.#unacked && at?.epoch === this.#session.session && { [INBOX]: at?.offset };
     this.#unacked = 0;
     this.#link?.send(pos ? { ...frame, pos } : frame);
   }
