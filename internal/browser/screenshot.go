@@ -25,14 +25,14 @@ func (tb *Tab) Screenshot(name string) {
 		size
 	}{{"-phone", phone}, {"-desktop", desktop}} {
 		tb.do("resize", chromedp.EmulateViewport(int64(each.width), int64(each.height)))
-		if err := tb.capture(name + each.suffix); err != nil {
+		if err := tb.capture(name+each.suffix, Patience); err != nil {
 			tb.T.Errorf("%s: %s: %v", tb.who, name, err)
 		}
 	}
 }
 
-func (tb *Tab) capture(name string) error {
-	ctx, cancel := context.WithTimeout(tb.ctx, 10*time.Second) // it may be frozen
+func (tb *Tab) capture(name string, patience time.Duration) error {
+	ctx, cancel := context.WithTimeout(tb.ctx, patience)
 	defer cancel()
 	png, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
 	if err != nil {

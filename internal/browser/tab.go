@@ -189,7 +189,7 @@ func (tb *Tab) do(what string, steps ...chromedp.Action[chromedp.Void]) {
 // fail ends the test, with what the page says and a picture of it.
 func (tb *Tab) fail(format string, args ...any) {
 	tb.T.Helper()
-	tb.capture("failed-" + tb.who)
+	tb.capture("failed-"+tb.who, 10*time.Second) // it may be frozen
 	tb.T.Fatalf("%s: %s\nthe page tells:\n%s", tb.who, fmt.Sprintf(format, args...), tb.tells())
 }
 
