@@ -107,6 +107,9 @@ func (enc encoder[E]) encode(e, again *E) ([]byte, error) {
 		return nil, prefixed(fmt.Errorf("encode event: %w", err))
 	}
 	data := enc.buf.Bytes()
+	if deep(data) {
+		return nil, prefixed(tooDeep("event"))
+	}
 	if enc.codec.coding.UnmarshalEncoded(data, again) != nil {
 		*again = *new(E)
 		if err := enc.codec.coding.Unmarshal(data, again); err != nil {

@@ -34,8 +34,10 @@ const (
 // What encoding/json leaves out, as fields that are not exported, is lost: of an
 // event at once, of the state when it is opened again. Open refuses a state of
 // which nothing would be kept, and Update an event that does not decode again;
-// that nothing which counts is left out, storetest tries. A state may be nested
-// nearly 10,000 levels deep, which is as far as encoding/json reads.
+// that nothing which counts is left out, storetest tries. Both may be nested
+// 9,990 levels deep, about as far as encoding/json reads. Update refuses an event
+// that is deeper; a state that has become deeper is in the log alone, since no
+// snapshot can be made of it, and Stats says so.
 //
 // An older program opens what a newer one has closed, as long as it can decode
 // the state: it has nothing to replay. What it does not know of the state is

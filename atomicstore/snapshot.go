@@ -132,13 +132,18 @@ func (s snapshot) writeWhole(w io.Writer) error {
 	})
 }
 
-// summing passes on what is written and keeps its checksum.
+// summing passes on what is written and keeps its checksum. It refuses what is
+// nested so deep that it could not be read.
 type summing struct {
-	to  io.Writer
-	crc uint32
+	to      io.Writer
+	crc     uint32
+	nesting nesting
 }
 
 func (s *summing) Write(b []byte) (int, error) {
+	if s.nesting.pass(b); s.nesting.deepest > maxNesting {
+		return 0, tooDeep("state")
+	}
 	s.crc = crc32.Update(s.crc, castagnoli, b)
 	return s.to.Write(b)
 }
