@@ -86,6 +86,16 @@ func (d *Disk) op() error {
 	return nil
 }
 
+// operate locks the disk, counts an operation, and does it if it is to be.
+func (d *Disk) operate(do func() error) error {
+	d.Lock()
+	defer d.Unlock()
+	if err := d.op(); err != nil {
+		return err
+	}
+	return do()
+}
+
 // AfterCrash returns the disk as a machine finds it after the power came back.
 // keep chooses for each piece that was not synced whether it made it.
 func (d *Disk) AfterCrash(keep func() bool) *Disk {
@@ -250,21 +260,18 @@ func (d *Disk) Replace(path string, data []byte) error {
 }
 
 func (d *Disk) Rename(from, to string) error {
-	d.Lock()
-	defer d.Unlock()
-	if err := d.op(); err != nil {
-		return err
-	}
-	f, err := d.lookup(from)
-	if err != nil {
-		return err
-	}
-	if d.NoExchange {
-		d.pairs = append(d.pairs, [2]string{from, to}) // rename is one step as well
-	}
-	d.Entries[to] = f
-	delete(d.Entries, from)
-	return nil
+	return d.operate(func() error {
+		f, err := d.lookup(from)
+		if err != nil {
+			return err
+		}
+		if d.NoExchange {
+			d.pairs = append(d.pairs, [2]string{from, to}) // rename is one step as well
+		}
+		d.Entries[to] = f
+		delete(d.Entries, from)
+		return nil
+	})
 }
 
 func (d *Disk) Stat(path string) (vfs.FileID, error) {
@@ -287,75 +294,63 @@ func (d *Disk) SameDevice(string, string) (bool, error) { return true, nil }
 
 // Exchange is one step on the disk as well: both names make it, or neither.
 func (d *Disk) Exchange(a, b string) error {
-	d.Lock()
-	defer d.Unlock()
-	if err := d.op(); err != nil {
-		return err
-	}
-	first, err := d.lookup(a)
-	if err != nil {
-		return err
-	}
-	second, err := d.lookup(b)
-	if err != nil {
-		return err
-	}
-	if d.NoExchange {
-		return errors.ErrUnsupported
-	}
-	d.Entries[a], d.Entries[b] = second, first
-	d.pairs = append(d.pairs, [2]string{a, b})
-	return nil
+	return d.operate(func() error {
+		first, err := d.lookup(a)
+		if err != nil {
+			return err
+		}
+		second, err := d.lookup(b)
+		if err != nil {
+			return err
+		}
+		if d.NoExchange {
+			return errors.ErrUnsupported
+		}
+		d.Entries[a], d.Entries[b] = second, first
+		d.pairs = append(d.pairs, [2]string{a, b})
+		return nil
+	})
 }
 
 func (d *Disk) Link(from, to string) error {
-	d.Lock()
-	defer d.Unlock()
-	if err := d.op(); err != nil {
-		return err
-	}
-	f, err := d.lookup(from)
-	if err != nil {
-		return err
-	}
-	if d.Entries[to] != nil {
-		return &fs.PathError{Op: "link", Path: to, Err: fs.ErrExist}
-	}
-	d.Entries[to] = f
-	return nil
+	return d.operate(func() error {
+		f, err := d.lookup(from)
+		if err != nil {
+			return err
+		}
+		if d.Entries[to] != nil {
+			return &fs.PathError{Op: "link", Path: to, Err: fs.ErrExist}
+		}
+		d.Entries[to] = f
+		return nil
+	})
 }
 
 func (d *Disk) Remove(path string) error {
-	d.Lock()
-	defer d.Unlock()
-	if err := d.op(); err != nil {
-		return err
-	}
-	if _, err := d.lookup(path); err != nil {
-		return err
-	}
-	delete(d.Entries, path)
-	return nil
+	return d.operate(func() error {
+		if _, err := d.lookup(path); err != nil {
+			return err
+		}
+		delete(d.Entries, path)
+		return nil
+	})
 }
 
 func (d *Disk) SyncDir(dir string) error {
-	d.Lock()
-	defer d.Unlock()
-	if err := d.op(); err != nil {
-		return err
-	}
-	for path := range d.durable {
-		if filepath.Dir(path) == dir && d.Entries[path] == nil {
-			delete(d.durable, path)
+	return d.operate(func() error {
+		for path := range d.durable {
+			if filepath.Dir(path) == dir && d.Entries[path] == nil {
+				delete(d.durable, path)
+			}
 		}
-	}
-	for path, f := range d.Entries {
-		if filepath.Dir(path) == dir {
-			d.durable[path] = f
+		for path, f := range d.Entries {
+			if filepath.Dir(path) == dir {
+				d.durable[path] = f
+			}
 		}
-	}
-	d.pairs = slices.DeleteFunc(d.pairs, func(p [2]string) bool { return filepath.Dir(p[0]) == dir })
-	return nil
+		d.pairs = slices.DeleteFunc(d.pairs, func(p [2]string) bool { return filepath.Dir(p[0]) == dir })
+		return nil
+	})
 }
 
 // Put is an operator who writes a file and syncs it, into the file that is
