@@ -73,11 +73,11 @@ func listBackups(files vfs.FS, dir string) ([]Backup, error) {
 	return list, nil
 }
 
-// shelf remembers what was read from backups, which never change.
-type shelf map[string]Backup
+// backupCache remembers what was read from backups, which never change.
+type backupCache map[string]Backup
 
 // list returns the backups of a folder in full, oldest first.
-func (known shelf) list(files vfs.FS, dir string) ([]Backup, error) {
+func (known backupCache) list(files vfs.FS, dir string) ([]Backup, error) {
 	list, err := listBackups(files, dir)
 	if err != nil {
 		return nil, err
@@ -128,7 +128,7 @@ func epochOf(files vfs.FS, path string) string {
 
 // Backups returns the backups of a folder, oldest first.
 func Backups(backupDir string) ([]Backup, error) {
-	list, err := shelf{}.list(vfs.Disk{}, backupDir)
+	list, err := backupCache{}.list(vfs.Disk{}, backupDir)
 	if err != nil {
 		return nil, prefixed(fmt.Errorf("list backups: %w", err))
 	}
@@ -137,7 +137,7 @@ func Backups(backupDir string) ([]Backup, error) {
 
 // Backups returns the backups of the store, oldest first.
 func (s *Store[S, E]) Backups() ([]Backup, error) {
-	list, err := shelf{}.list(s.opts.FS, s.opts.BackupDir)
+	list, err := backupCache{}.list(s.opts.FS, s.opts.BackupDir)
 	if err != nil {
 		return nil, prefixed(fmt.Errorf("list backups: %w", err))
 	}
@@ -180,7 +180,7 @@ func (f *dataFile) copied(err error) {
 // copyPresent writes a backup of what data.json holds, the state after a change,
 // if that is the store's.
 func (f *dataFile) copyPresent(seq uint64) error {
-	if c, err := f.look(f.path()); err != nil || c.whose != ours {
+	if c, err := f.look(f.path()); err != nil || c.owner != ours {
 		return err
 	}
 	present, err := f.fs.Open(f.path())

@@ -48,7 +48,7 @@ type dataFile struct {
 
 	newest func() string // name of the newest segment on disk, "" before one was made; nil for those who make none
 
-	gone []goneFile
+	gone []replacedFile
 
 	keepWaiting  int   // of the files in gone that wait to become backups, so many
 	waitingBytes int64 // and so many bytes
@@ -70,11 +70,11 @@ func newDataFile(dir string, opts Options) *dataFile {
 	}
 }
 
-// whose is the answer for a data.json.
-type whose int
+// owner is the answer for a data.json.
+type owner int
 
 const (
-	nobodys   whose = iota // there is none
+	nobodys   owner = iota // there is none
 	ours                   // matches MANIFEST
 	unknown                // there is no MANIFEST
 	operators              // somebody put it there
@@ -83,7 +83,7 @@ const (
 
 // contents is a data.json that was looked at.
 type contents struct {
-	whose whose
+	owner owner
 	id    vfs.FileID
 	sum   digest
 	owned owned // when it is ours
@@ -171,21 +171,21 @@ func (f *dataFile) look(path string) (c contents, err error) {
 	owned, found := f.man.find(c.sum)
 	switch {
 	case found:
-		c.whose, c.owned = ours, owned
+		c.owner, c.owned = ours, owned
 	case !f.known:
-		c.whose = unknown
+		c.owner = unknown
 	case f.man.rotten(c.id):
-		c.whose = rotten
+		c.owner = rotten
 	default:
-		c.whose = operators
+		c.owner = operators
 	}
 	return c, nil
 }
 
-// own takes a data.json for the store's.
-func (f *dataFile) own(c contents, seq uint64) {
+// claim takes a data.json for the store's.
+func (f *dataFile) claim(c contents, seq uint64) {
 	f.seen = c.id
-	if c.whose == unknown {
+	if c.owner == unknown {
 		f.man.present = []owned{{sum: c.sum, size: c.id.Size, mtime: c.id.MTime.UnixNano(), seq: seq}}
 	}
 }

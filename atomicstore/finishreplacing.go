@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// settle finds out what data.json is after a crash, or after an attempt to
+// finishReplacing finds out what data.json is after a crash, or after an attempt to
 // replace it that failed, and finishes what had begun. What an operator put
 // there is in place afterwards, however it came to be elsewhere.
-func (f *dataFile) settle() (contents, error) {
+func (f *dataFile) finishReplacing() (contents, error) {
 	c, err := f.look(f.path())
 	if err != nil || f.man.coming == nil {
 		return c, err
@@ -29,11 +29,11 @@ func (f *dataFile) settle() (contents, error) {
 		switch {
 		case err != nil:
 			return c, err
-		case t.whose == ours:
+		case t.owner == ours:
 			waits = waits || t.sum == coming.sum
 			temps = append(temps, path)
 			continue
-		case t.whose != operators:
+		case t.owner != operators:
 			if err := f.setAside(path, snapshotName); err != nil {
 				return c, err
 			}
@@ -41,7 +41,7 @@ func (f *dataFile) settle() (contents, error) {
 		}
 		// It came out of data.json, or was written into the coming file after
 		// that had its place, and a crash came before it was put back.
-		if c.whose == operators {
+		if c.owner == operators {
 			if err := f.setAside(path, snapshotName); err != nil {
 				return c, err
 			}
@@ -58,7 +58,7 @@ func (f *dataFile) settle() (contents, error) {
 			return c, err
 		}
 	}
-	if c.whose == nobodys && waits {
+	if c.owner == nobodys && waits {
 		// Only where names cannot be exchanged: the old one is out, the new
 		// one not yet in.
 		for i, path := range temps {
@@ -75,10 +75,10 @@ func (f *dataFile) settle() (contents, error) {
 			return c, err
 		}
 	}
-	if c.whose == ours && c.sum != coming.sum && !waits {
+	if c.owner == ours && c.sum != coming.sum && !waits {
 		// The coming file is not there any more, so it had been in place: the
 		// one before it was put there again.
-		c.whose = operators
+		c.owner = operators
 	}
 	if err := f.sync(); err != nil {
 		return c, err
@@ -91,7 +91,7 @@ func (f *dataFile) settle() (contents, error) {
 	}
 	m := manifest{seq: f.man.seq}
 	switch {
-	case c.whose == ours:
+	case c.owner == ours:
 		m.present = []owned{c.owned}
 	default:
 		for _, o := range slices.Concat(present, []owned{coming}) {
@@ -106,7 +106,7 @@ func (f *dataFile) settle() (contents, error) {
 		return c, err
 	}
 	for _, path := range temps {
-		if t := looked[path]; t.whose == ours && c.whose == ours && t.sum != c.sum && c.sum == coming.sum {
+		if t := looked[path]; t.owner == ours && c.owner == ours && t.sum != c.sum && c.sum == coming.sum {
 			f.keep(path, t) // the file that was replaced: a backup, as without the crash
 			continue
 		}

@@ -20,11 +20,11 @@ import (
 // stands there, both whole, and install can be tried again.
 func (f *dataFile) install(write func(io.Writer) error, seq uint64, adopted *digest) (size int64, err error) {
 	if f.man.coming != nil {
-		c, err := f.settle()
+		c, err := f.finishReplacing()
 		if err != nil {
 			return 0, err
 		}
-		if c.whose == operators && (adopted == nil || c.sum != *adopted) {
+		if c.owner == operators && (adopted == nil || c.sum != *adopted) {
 			return 0, ErrReplaced
 		}
 	}
@@ -60,7 +60,7 @@ func (f *dataFile) install(write func(io.Writer) error, seq uint64, adopted *dig
 		if old, err = f.look(out); err != nil {
 			return 0, fmt.Errorf("read the %s that was replaced: %w", snapshotName, err)
 		}
-		if taken := adopted != nil && old.sum == *adopted; !taken && old.whose == operators {
+		if taken := adopted != nil && old.sum == *adopted; !taken && old.owner == operators {
 			return 0, f.putBack(out, coming)
 		}
 	}
@@ -69,9 +69,9 @@ func (f *dataFile) install(write func(io.Writer) error, seq uint64, adopted *dig
 	}
 	f.seen = id
 	switch {
-	case old.whose == ours:
+	case old.owner == ours:
 		f.keep(out, old)
-	case old.whose != nobodys:
+	case old.owner != nobodys:
 		if err := f.setAside(out, snapshotName); err != nil {
 			return 0, err
 		}
@@ -160,7 +160,7 @@ func (f *dataFile) swap(temp string) (out string, err error) {
 
 // move gives a file the name of data.json, which must be free. The old name
 // goes only once the new one is on disk: a crash must never leave neither, or
-// settle takes the coming file for one that an operator replaced.
+// finishReplacing takes the coming file for one that an operator replaced.
 func (f *dataFile) move(temp string) error {
 	if err := f.fs.Link(temp, f.path()); err != nil {
 		return err
@@ -217,7 +217,7 @@ func (f *dataFile) putBack(path string, coming owned) error {
 
 // leave leaves data.json to the operator and clears away our own coming file.
 func (f *dataFile) leave() error {
-	if _, err := f.settle(); err != nil {
+	if _, err := f.finishReplacing(); err != nil {
 		return err
 	}
 	return ErrReplaced

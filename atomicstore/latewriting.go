@@ -8,9 +8,9 @@ import (
 	"github.com/contestkit/contestkit/atomicstore/internal/vfs"
 )
 
-// goneFile is a data.json that was replaced. Somebody who had it open may still
+// replacedFile is a data.json that was replaced. Somebody who had it open may still
 // write into it, and perhaps it could not be made a backup yet.
-type goneFile struct {
+type replacedFile struct {
 	path    string
 	owned   owned // what it was when it came out
 	id      vfs.FileID
@@ -21,7 +21,7 @@ type goneFile struct {
 }
 
 // waits tells whether a replaced file has yet to become a backup.
-func (f *dataFile) waits(g *goneFile) bool { return f.backupDir != "" && g.temp && !g.givenUp }
+func (f *dataFile) waits(g *replacedFile) bool { return f.backupDir != "" && g.temp && !g.givenUp }
 
 // goneWatched is how long a replaced data.json is watched for late writing, at
 // least: one that waits to become a backup is watched until it is one.
@@ -31,7 +31,7 @@ const goneWatched = 10 * time.Second
 // longer. A backup that cannot be made is no reason to have no snapshot: it is
 // reported, and tried again with each look at what was replaced.
 func (f *dataFile) keep(path string, c contents) {
-	f.gone = append(f.gone, goneFile{path: path, owned: c.owned, id: c.id, since: time.Now(), temp: true})
+	f.gone = append(f.gone, replacedFile{path: path, owned: c.owned, id: c.id, since: time.Now(), temp: true})
 	f.notCopied = nil // if it was that one, it now waits as any other
 	f.file(&f.gone[len(f.gone)-1])
 	f.boundWaiting()
@@ -39,7 +39,7 @@ func (f *dataFile) keep(path string, c contents) {
 }
 
 // file links a replaced data.json into the backup folder, if it waits for that.
-func (f *dataFile) file(g *goneFile) {
+func (f *dataFile) file(g *replacedFile) {
 	if !f.waits(g) {
 		return
 	}
@@ -72,7 +72,7 @@ func (f *dataFile) boundWaiting() {
 	}
 }
 
-func (f *dataFile) giveUp(g *goneFile) {
+func (f *dataFile) giveUp(g *replacedFile) {
 	g.givenUp = true
 	f.log.Error("a backup was not made, and is given up", "change", g.owned.seq, "error", g.err)
 }
@@ -113,10 +113,10 @@ func (f *dataFile) replaced() (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if c.whose == ours {
+	if c.owner == ours {
 		f.seen = id
 	}
-	return c.whose == operators, nil
+	return c.owner == operators, nil
 }
 
 // lateWriting looks at the files that were replaced lately. One that was
@@ -124,10 +124,10 @@ func (f *dataFile) replaced() (bool, error) {
 // that waits to become a backup is tried again.
 func (f *dataFile) lateWriting() error {
 	defer f.noteMissing()
-	kept := make([]goneFile, 0, len(f.gone))
+	kept := make([]replacedFile, 0, len(f.gone))
 	for i, g := range f.gone {
 		c, err := f.lookAgain(&g)
-		if err == nil && c.whose == operators {
+		if err == nil && c.owner == operators {
 			f.gone = append(kept, f.gone[i+1:]...)
 			return f.takeBack(g.path)
 		}
@@ -144,7 +144,7 @@ func (f *dataFile) lateWriting() error {
 	return nil
 }
 
-func (f *dataFile) lookAgain(g *goneFile) (c contents, err error) {
+func (f *dataFile) lookAgain(g *replacedFile) (c contents, err error) {
 	id, err := f.fs.Stat(g.path)
 	if err != nil || id == g.id {
 		return c, err
@@ -153,13 +153,13 @@ func (f *dataFile) lookAgain(g *goneFile) (c contents, err error) {
 		return c, err
 	}
 	if c.sum == g.owned.sum {
-		c.whose, g.id = ours, c.id
+		c.owner, g.id = ours, c.id
 	}
 	return c, nil
 }
 
 // drop ends the watching of a file.
-func (f *dataFile) drop(g goneFile) {
+func (f *dataFile) drop(g replacedFile) {
 	if g.temp {
 		f.fs.Remove(g.path)
 	}
@@ -176,7 +176,7 @@ func (f *dataFile) takeBack(path string) error {
 		switch {
 		case err != nil:
 			return err
-		case c.whose == operators: // he put another one there since
+		case c.owner == operators: // he put another one there since
 			if out, err = f.swap(out); err == nil && out != "" {
 				err = f.setAside(out, snapshotName)
 			}

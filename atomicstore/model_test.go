@@ -197,7 +197,7 @@ func (m *model) editedState() {
 
 // aBackup chooses one, and says what it holds.
 func (m *model) aBackup() (b Backup, content []byte, want []string) {
-	list, err := shelf{}.list(m.disk, "/backups")
+	list, err := backupCache{}.list(m.disk, "/backups")
 	if err != nil {
 		m.rt.Fatal(err)
 	}

@@ -52,12 +52,12 @@ func Open[S Cloner[S], E any](dir string, initial S, apply func(S, E) error, o *
 		return nil, prefixed(fmt.Errorf("open %q: %w", dir, err))
 	}
 	s := &Store[S, E]{
-		dir:       dir,
-		opts:      o.withDefaults(),
-		apply:     apply,
-		tail:      newTail[E](),
-		committed: make(chan struct{}),
-		shelf:     shelf{},
+		dir:         dir,
+		opts:        o.withDefaults(),
+		apply:       apply,
+		tail:        newTail[E](),
+		committed:   make(chan struct{}),
+		backupCache: backupCache{},
 	}
 	s.codec = newCodec[E](s.opts.Upgrade)
 	s.queue = newQueue[S, E](s.opts.QueueLimit)
@@ -111,14 +111,14 @@ func (s *Store[S, E]) open(initial S) (err error) {
 	}
 	s.data.newest = s.wal.newestName
 	s.wal.generation = s.data.man.generation() // or a new segment would look older than one that is gone
-	present, err := s.data.settle()
+	present, err := s.data.finishReplacing()
 	if err != nil {
 		return err
 	}
 	if err := s.sweep(); err != nil {
 		return err
 	}
-	switch present.whose {
+	switch present.owner {
 	case ours:
 		return s.openOurs(present)
 	case unknown:
@@ -144,7 +144,7 @@ func (s *Store[S, E]) openOurs(present contents) error {
 		// Every byte is as it was written, so this program cannot read it.
 		return fmt.Errorf("%s %w: %w", snapshotName, errOtherProgram, err)
 	}
-	s.data.own(present, base.at.Seq)
+	s.data.claim(present, base.at.Seq)
 	s.checkpoints.bytes, s.checkpoints.at = present.id.Size, present.id.MTime
 	found, err := scan(s.opts.FS, s.wal.dir, base.at.Seq, s.data.man.reach())
 	if err != nil {

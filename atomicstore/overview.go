@@ -86,7 +86,7 @@ func look(ctx context.Context, dir string, opts Options) (*Overview, error) {
 }
 
 func (v *Overview) backups(c *directory) error {
-	list, err := shelf{}.list(c.fs, c.data.backupDir)
+	list, err := backupCache{}.list(c.fs, c.data.backupDir)
 	if err != nil && !isMissing(err) {
 		return err
 	}

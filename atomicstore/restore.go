@@ -127,21 +127,21 @@ func begun(path string, data []byte) bool {
 
 // put replaces data.json. The file that was there keeps a name.
 func (c *directory) put(snap snapshot) error {
-	present, err := c.data.settle()
+	present, err := c.data.finishReplacing()
 	if err != nil {
 		return err
 	}
 	if !c.data.known {
 		// Without MANIFEST, what is put there might be taken for the store's.
-		c.data.own(present, 0)
+		c.data.claim(present, 0)
 		if err := c.data.write(c.data.man); err != nil {
 			return err
 		}
 	}
 	// Before the name moves on: from then on nothing knows whose it was.
 	switch {
-	case present.whose == nobodys:
-	case present.whose == ours && c.data.backupDir != "":
+	case present.owner == nobodys:
+	case present.owner == ours && c.data.backupDir != "":
 		_, err = c.data.linkBackup(c.data.path(), present.owned.seq, time.Now())
 	default:
 		err = c.data.linkAside(c.data.path(), snapshotName)

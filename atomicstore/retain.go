@@ -29,10 +29,10 @@ type retention struct {
 	maxAge time.Duration // of everything
 }
 
-// expendable returns what goes: first everything too old, then the backups
+// superfluous returns what goes: first everything too old, then the backups
 // that no rule keeps, then the oldest until the rest fits. It also returns the
 // bytes of what stays.
-func (r retention) expendable(backups []Backup, asides []oldFile, now time.Time) (gone []oldFile, bytes int64) {
+func (r retention) superfluous(backups []Backup, asides []oldFile, now time.Time) (gone []oldFile, bytes int64) {
 	kept := slices.Clone(asides)
 	hours := map[time.Time]bool{}
 	last := r.base
@@ -105,7 +105,7 @@ func listAsides(files vfs.FS, dir string) ([]oldFile, error) {
 // pruneBackups removes the backups, and what was set aside, that no rule keeps.
 // snapshot is the seq of data.json. It is called with saving held.
 func (s *Store[S, E]) pruneBackups(snapshot uint64) error {
-	list, err := s.shelf.list(s.opts.FS, s.opts.BackupDir)
+	list, err := s.backupCache.list(s.opts.FS, s.opts.BackupDir)
 	if err != nil {
 		return err
 	}
@@ -122,7 +122,7 @@ func (s *Store[S, E]) pruneBackups(snapshot uint64) error {
 		maxAge: s.opts.MaxAge,
 	}
 	now := time.Now()
-	gone, bytes := r.expendable(list, asides, now)
+	gone, bytes := r.superfluous(list, asides, now)
 	aged := slices.ContainsFunc(gone, func(f oldFile) bool { return f.required })
 	for _, f := range gone {
 		if err := s.opts.FS.Remove(f.path); err != nil && !isMissing(err) {

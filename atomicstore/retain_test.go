@@ -39,7 +39,7 @@ func TestWhichBackupsAreKept(t *testing.T) {
 	for name, test := range tests {
 		r := base
 		test.change(&r)
-		gone, bytes := r.expendable(list, asides, now)
+		gone, bytes := r.superfluous(list, asides, now)
 		isGone := map[string]bool{}
 		for _, f := range gone {
 			isGone[f.path] = true

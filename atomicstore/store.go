@@ -38,7 +38,7 @@ type Store[S Cloner[S], E any] struct {
 	checkpoints *checkpoints
 	data        *dataFile // guarded by checkpoints.saving
 	reserve     reserve
-	shelf       shelf // guarded by checkpoints.saving
+	backupCache backupCache // guarded by checkpoints.saving
 	watching    sync.WaitGroup
 	closeOnce   sync.Once
 	closeErr    error

@@ -66,8 +66,8 @@ type BackupReport struct {
 	unread bool  // nobody can tell whether it is damaged
 }
 
-func (w whose) String() string {
-	return [...]string{nobodys: "nobody", ours: "store", unknown: "unknown", operators: "operator", rotten: "rotten"}[w]
+func (o owner) String() string {
+	return [...]string{nobodys: "nobody", ours: "store", unknown: "unknown", operators: "operator", rotten: "rotten"}[o]
 }
 
 // VerifyOptions changes what Verify looks at. The zero value is good.
@@ -191,8 +191,8 @@ func (r *Report) snapshot(c *directory) (broken, err error) {
 	}
 	s := &r.Snapshot
 	*s = SnapshotReport{Path: s.Path}
-	s.Size, s.Whose = found.id.Size, found.whose.String()
-	if found.whose == nobodys {
+	s.Size, s.Whose = found.id.Size, found.owner.String()
+	if found.owner == nobodys {
 		return nil, nil
 	}
 	data, err := c.fs.Read(c.data.path())
@@ -205,9 +205,9 @@ func (r *Report) snapshot(c *directory) (broken, err error) {
 		err = errSnapshotSum
 	}
 	switch {
-	case found.whose == rotten:
+	case found.owner == rotten:
 		broken = errRotten
-	case err == nil || found.whose == ours:
+	case err == nil || found.owner == ours:
 		broken = err
 	default:
 		broken = put(data, err)
@@ -319,7 +319,7 @@ func (r *Report) backups(c *directory, p *progress) error {
 			return nil
 		}
 	}
-	list, err := shelf{}.list(c.fs, c.data.backupDir)
+	list, err := backupCache{}.list(c.fs, c.data.backupDir)
 	if err != nil {
 		return err
 	}
