@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,7 +20,8 @@ import (
 const atOnce = 16
 
 // crowd is a process that takes every photo of a folder, 16 at once, makes
-// narrower copies of some, and tells the most memory that it had, in kB.
+// narrower copies of some, and tells the most memory that it had, in kB, and how
+// many photos it refused.
 func crowd(dir, photos string) {
 	d, err := uploads.OpenDir(dir, nil)
 	must(err)
@@ -30,7 +30,7 @@ func crowd(dir, photos string) {
 	rest := bytes.Repeat([]byte{1}, 64<<20) // stands for the rest of contestd
 	defer runtime.KeepAlive(rest)
 	next := make(chan string)
-	var copied atomic.Int32
+	var copied, refused atomic.Int32
 	var wg sync.WaitGroup
 	for range atOnce {
 		wg.Go(func() {
@@ -41,6 +41,7 @@ func crowd(dir, photos string) {
 				must(f.Close())
 				var said interface{ Sentence() string }
 				if errors.As(err, &said) {
+					refused.Add(1)
 					continue
 				}
 				must(err)
@@ -65,11 +66,12 @@ func crowd(dir, photos string) {
 	must(err)
 	_, peak, _ := strings.Cut(string(status), "VmHWM:")
 	peak, _, _ = strings.Cut(strings.TrimSpace(peak), " ")
-	fmt.Println(peak)
+	fmt.Println(peak, refused.Load())
 }
 
-// peak returns the most memory that a crowd had, in bytes.
-func peak(t *testing.T, photos map[string][]byte) int {
+// peak returns the most memory that a crowd had, in bytes, and how many photos it
+// refused.
+func peak(t *testing.T, photos map[string][]byte) (most, refused int) {
 	t.Helper()
 	from := t.TempDir()
 	for name, photo := range photos {
@@ -82,11 +84,10 @@ func peak(t *testing.T, photos map[string][]byte) int {
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	kB, err := strconv.Atoi(strings.TrimSpace(string(out)))
-	if err != nil {
+	if _, err := fmt.Sscan(string(out), &most, &refused); err != nil {
 		t.Fatal(err)
 	}
-	return kB << 10
+	return most << 10, refused
 }
 
 // TestMemoryStaysUnderTheCeiling is what the package's comment promises of a
@@ -99,12 +100,18 @@ func TestMemoryStaysUnderTheCeiling(t *testing.T) {
 		t.Skip("large pictures take seconds")
 	}
 	const ceiling = 400_000_000
-	for name, photos := range map[string]map[string][]byte{
-		"photos of phones": phonePhotos(),
-		"the worst":        worstPictures(),
+	for name, test := range map[string]struct {
+		photos  map[string][]byte
+		refused int
+	}{
+		"photos of phones": {phonePhotos(), 0},
+		"the worst":        {worstPictures(), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := peak(t, photos)
+			got, refused := peak(t, test.photos)
+			if refused != test.refused {
+				t.Errorf("%d photos were refused, want %d", refused, test.refused)
+			}
 			if got >= ceiling {
 				t.Errorf("%d MB were in memory, want less than %d", got/1_000_000, ceiling/1_000_000)
 			}
@@ -122,7 +129,7 @@ func phonePhotos() map[string][]byte {
 }
 
 // worstPictures are the largest of each kind that are taken, those that are
-// decoded alone included, and some that are not taken.
+// decoded alone included, and two that are not taken.
 func worstPictures() map[string][]byte {
 	side := func(b []byte) []byte { return jpegWithEXIF(b, 6) }
 	cmyk := []part{{1, 1, 1, 0, 0}, {2, 1, 1, 0, 0}, {3, 1, 1, 0, 0}, {4, 1, 1, 0, 0}}

@@ -159,8 +159,13 @@ func pngWithEXIF(photo []byte, orientation uint16) []byte {
 	return append(b, photo[33:]...)
 }
 
-// interlaced is a grey PNG in seven passes (PNG, 8.2), brighter to the right.
+// interlaced is a grey PNG, brighter to the right.
 func interlaced(w, h int) []byte {
+	return interlacedOf(w, h, func(x, _ int) byte { return byte(255 * x / w) })
+}
+
+// interlacedOf is a grey PNG in seven passes (PNG, 8.2).
+func interlacedOf(w, h int, grey func(x, y int) byte) []byte {
 	var raw bytes.Buffer
 	z := zlib.NewWriter(&raw)
 	for _, p := range passes(1) {
@@ -170,7 +175,7 @@ func interlaced(w, h int) []byte {
 		for y := p[1]; y < h; y += p[3] {
 			row := []byte{0}
 			for x := p[0]; x < w; x += p[2] {
-				row = append(row, byte(255*x/w))
+				row = append(row, grey(x, y))
 			}
 			z.Write(row)
 		}
