@@ -96,7 +96,7 @@ func (d *Dir) spool() (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := d.root.Remove(name); err != nil {
+	if err := errors.Join(d.options.step("unlink"), d.root.Remove(name)); err != nil {
 		f.Close()
 		return nil, err
 	}

@@ -5,13 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image/jpeg"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,7 +21,7 @@ import (
 
 // childMain runs a process that is to be killed: it opens the folder of
 // UPLOADS_CHILD, accepts one photo or deletes another, and tells when that is
-// done. Before step UPLOADS_KILL it kills itself.
+// done. Before the step UPLOADS_KILL it kills itself.
 func childMain() bool {
 	dir, verb := os.Getenv("UPLOADS_CHILD"), os.Getenv("UPLOADS_VERB")
 	if dir == "" {
@@ -31,10 +31,9 @@ func childMain() bool {
 		crowd(dir, os.Getenv("UPLOADS_PHOTOS"))
 		return true
 	}
-	kill, _ := strconv.Atoi(os.Getenv("UPLOADS_KILL"))
-	o, step := &uploads.Options{}, 0
-	o.OnStep(func(string) error {
-		if step++; step == kill {
+	o := &uploads.Options{}
+	o.OnStep(func(name string) error {
+		if name == os.Getenv("UPLOADS_KILL") {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
 		}
@@ -57,83 +56,221 @@ func childMain() bool {
 	return true
 }
 
-// child runs childMain and returns the id that it acknowledged, and whether it
-// was killed.
-func child(t *testing.T, dir, verb string, kill int) (id uploads.PhotoID, killed bool) {
+// kill runs childMain until it dies before a step, and returns what it said.
+func kill(t *testing.T, dir, verb, step string) string {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "UPLOADS_CHILD="+dir, "UPLOADS_VERB="+verb, fmt.Sprint("UPLOADS_KILL=", kill))
+	cmd.Env = append(os.Environ(), "UPLOADS_CHILD="+dir, "UPLOADS_VERB="+verb, "UPLOADS_KILL="+step)
 	out, err := cmd.Output()
 	var exit *exec.ExitError
-	if errors.As(err, &exit) && exit.Sys().(syscall.WaitStatus).Signal() == syscall.SIGKILL {
-		killed = true
-	} else if err != nil {
-		t.Fatalf("%v\n%s", err, exit.Stderr)
+	if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+		t.Fatalf("it was not killed: %v\n%s", err, out)
 	}
-	_, s, _ := strings.Cut(strings.TrimSpace(string(out)), "done ")
-	return uploads.PhotoID(s), killed
+	return string(out)
 }
 
+// TestAKilledProcess is about a real one; what is on disk before each of the
+// other steps is looked at below, without a process for each.
+func TestAKilledProcess(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "uploads")
+	if said := kill(t, dir, "accept", "sync folder"); said != "" {
+		t.Errorf("it said %q before the photo was durable", said)
+	}
+	wholeOrNothing(t, "accept: sync folder", dir)
+	if len(files(t, dir)) != 1 {
+		t.Fatalf("got %v, want the photo, which was renamed", files(t, dir))
+	}
+	if said := kill(t, dir, "delete", "erase"); said != "" {
+		t.Errorf("it said %q before the photo was gone", said)
+	}
+	finished(t, "delete: erase", dir)
+	if left := files(t, dir); len(left) != 1 || !strings.HasPrefix(left[0], "deleted/") {
+		t.Errorf("got %v, want the tombstone alone", left)
+	}
+}
+
+// moment is a folder as it was before a step. It is what a process leaves that is
+// killed there: what has been written is the kernel's, and files without a name
+// are gone.
+type moment struct{ step, dir string }
+
+// moments returns all that f goes through, from a folder that before has filled.
+func moments(t *testing.T, before, f func(d *uploads.Dir)) []moment {
+	t.Helper()
+	var all []moment
+	on := false
+	path := ""
+	o := &uploads.Options{}
+	o.OnStep(func(name string) error {
+		if on {
+			to := filepath.Join(t.TempDir(), "uploads")
+			if err := os.CopyFS(to, os.DirFS(path)); err != nil {
+				t.Error(err)
+			}
+			all = append(all, moment{name, to})
+		}
+		return nil
+	})
+	d, path := given(t, o)
+	before(d)
+	on = true
+	f(d)
+	on = false
+	return all
+}
+
+// steps checks which ones there were.
+func steps(t *testing.T, all []moment, want ...string) {
+	t.Helper()
+	var got []string
+	for _, m := range all {
+		got = append(got, m.step)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got the steps %v, want %v", got, want)
+	}
+}
+
+// wholeOrNothing opens the folder that a killed Accept has left.
+func wholeOrNothing(t *testing.T, at, dir string) {
+	t.Helper()
+	d, err := uploads.OpenDir(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	left := files(t, dir) // whose names are checked
+	if len(left) > 1 || len(left) == 1 && !strings.HasSuffix(left[0], ".jpg") {
+		t.Errorf("%s: %v is left", at, left)
+		return
+	}
+	for _, id := range ids(t, d) {
+		if got := letters(shown(t, d, id)); got != "RGBW" {
+			t.Errorf("%s: the photo shows %s", at, got)
+		}
+	}
+}
+
+func nothingBefore(*uploads.Dir) {}
+
 func TestAKilledAcceptLeavesAllOrNothing(t *testing.T) {
-	steps := 0
-	for killed := true; killed; steps++ {
-		dir := filepath.Join(t.TempDir(), "uploads")
-		var id uploads.PhotoID
-		id, killed = child(t, dir, "accept", steps+1)
-		d, err := uploads.OpenDir(dir, nil)
+	all := moments(t, nothingBefore, func(d *uploads.Dir) { accept(t, d, jpegOf(quarters(640, 480))) })
+	for _, m := range all {
+		wholeOrNothing(t, m.step, m.dir)
+	}
+	steps(t, all, "spool", "unlink", "receive", "spool", "unlink", "encode", "create", "write", "sync", "rename", "sync folder")
+}
+
+func TestAKilledRefusalLeavesNothing(t *testing.T) {
+	photo := jpegOf(noise(200, 200))
+	all := moments(t, nothingBefore, func(d *uploads.Dir) {
+		if _, err := d.Accept(t.Context(), bytes.NewReader(photo[:len(photo)/2])); !errors.Is(err, uploads.ErrNotAnImage) {
+			t.Errorf("got %v, want ErrNotAnImage", err)
+		}
+	})
+	for _, m := range all {
+		d, err := uploads.OpenDir(m.dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		switch left := files(t, dir); { // whose names are checked
-		case len(left) > 1 || len(left) == 1 && !strings.HasSuffix(left[0], ".jpg"):
-			t.Errorf("killed before step %d: %v is left", steps+1, left)
-		case id != "" && (len(left) != 1 || left[0] != string(id)+".jpg"):
-			t.Errorf("killed before step %d: %s was acknowledged, %v is there", steps+1, id, left)
-		case len(left) == 1:
-			if got := letters(shown(t, d, uploads.PhotoID(strings.TrimSuffix(left[0], ".jpg")))); got != "RGBW" {
-				t.Errorf("killed before step %d: the photo shows %s", steps+1, got)
-			}
+		if left := files(t, m.dir); len(left) != 0 {
+			t.Errorf("%s: %v is left", m.step, left)
 		}
 		d.Close()
 	}
-	if steps < 9 {
-		t.Errorf("only %d steps were tried", steps)
+	steps(t, all, "spool", "unlink", "receive", "spool", "unlink")
+}
+
+func TestKilledCopiesAreMadeAgain(t *testing.T) {
+	var p uploads.Photo
+	all := moments(t,
+		func(d *uploads.Dir) { p = accept(t, d, jpegOf(quarters(900, 600))) },
+		func(d *uploads.Dir) { get(d, "/"+string(p.ID)+"?w=400") })
+	for _, m := range all {
+		d, err := uploads.OpenDir(m.dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range []int{400, 800} {
+			got, err := jpeg.Decode(get(d, fmt.Sprint("/", p.ID, "?w=", w)).Body)
+			if err != nil || got.Bounds().Dx() != w || letters(got) != "RGBW" {
+				t.Errorf("%s: the copy of %d is %v", m.step, w, err)
+			}
+		}
+		var left []string
+		filepath.WalkDir(m.dir, func(path string, e fs.DirEntry, err error) error {
+			if !e.IsDir() {
+				left = append(left, e.Name())
+			}
+			return err
+		})
+		if len(left) != 3 || strings.Count(strings.Join(left, " "), string(p.ID)+".jpg") != 3 || strings.Contains(strings.Join(left, " "), " .") {
+			t.Errorf("%s: got the files %v, want the photo and two copies", m.step, left)
+		}
+		d.Close()
+	}
+	steps(t, all, "create copy", "write copy", "sync copy", "rename copy", "create copy", "write copy", "sync copy", "rename copy")
+}
+
+// TestACopyThatFailsAtAnyStep costs nobody the photo.
+func TestACopyThatFailsAtAnyStep(t *testing.T) {
+	for _, at := range []string{"create copy", "write copy", "sync copy", "rename copy"} {
+		o := &uploads.Options{}
+		broken := true
+		o.OnStep(func(name string) error {
+			if broken && name == at {
+				return errors.New("the disk is on fire")
+			}
+			return nil
+		})
+		d, path := given(t, o)
+		p := accept(t, d, jpegOf(quarters(500, 300)))
+		m, err := jpeg.Decode(get(d, "/"+string(p.ID)+"?w=400").Body)
+		if err != nil || m.Bounds().Dx() != 500 {
+			t.Errorf("%s: got %v, want the photo", at, err)
+		}
+		if got, err := filepath.Glob(filepath.Join(path, "w*", "*")); err != nil || len(got) != 0 || len(files(t, path)) != 1 {
+			t.Errorf("%s: left %v", at, got)
+		}
+		broken = false
+		m, err = jpeg.Decode(get(d, "/"+string(p.ID)+"?w=400").Body)
+		if err != nil || m.Bounds().Dx() != 400 {
+			t.Errorf("%s: got %v, want the copy when the disk is well", at, err)
+		}
+	}
+}
+
+// finished opens the folder that a killed Delete has left: once there is a
+// tombstone, everything else goes.
+func finished(t *testing.T, at, dir string) {
+	t.Helper()
+	d, err := uploads.OpenDir(dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	left := files(t, dir)
+	begun := strings.HasPrefix(left[0], "deleted/")
+	if begun && (len(left) != 1 || len(ids(t, d)) != 0) {
+		t.Errorf("%s: %v is left", at, left)
+	}
+	if !begun && len(ids(t, d)) != 1 {
+		t.Errorf("%s: the photo is gone without a tombstone", at)
 	}
 }
 
 func TestAKilledDeleteIsFinishedAtOpening(t *testing.T) {
-	steps := 0
-	for killed := true; killed; steps++ {
-		dir := filepath.Join(t.TempDir(), "uploads")
-		d, err := uploads.OpenDir(dir, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p := accept(t, d, jpegOf(quarters(900, 600)))
-		get(d, "/"+string(p.ID)+"?w=400")
-		d.Close()
-
-		var id uploads.PhotoID
-		id, killed = child(t, dir, "delete", steps+1)
-		if d, err = uploads.OpenDir(dir, nil); err != nil {
-			t.Fatal(err)
-		}
-		_, err = d.Stat(p.ID)
-		left := files(t, dir)
-		begun := slices.Contains(left, "deleted/"+string(p.ID))
-		switch {
-		case id != "" && !begun:
-			t.Errorf("killed before step %d: there is no tombstone for what was acknowledged", steps+1)
-		case begun && (!errors.Is(err, uploads.ErrUnknownPhoto) || len(left) != 1):
-			t.Errorf("killed before step %d: %v is left", steps+1, left)
-		case !begun && err != nil:
-			t.Errorf("killed before step %d: the photo is gone without a tombstone", steps+1)
-		}
-		d.Close()
+	var p uploads.Photo
+	all := moments(t,
+		func(d *uploads.Dir) {
+			p = accept(t, d, jpegOf(quarters(900, 600)))
+			get(d, "/"+string(p.ID)+"?w=400")
+		},
+		func(d *uploads.Dir) { remove(t, d, p.ID) })
+	for _, m := range all {
+		finished(t, m.step, m.dir)
 	}
-	if steps < 6 {
-		t.Errorf("only %d steps were tried", steps)
-	}
+	steps(t, all, "bury", "erase", "erase", "erase", "erase")
 }
 
 func TestAFailureAtAnyStepLeavesNothing(t *testing.T) {
@@ -167,7 +304,7 @@ func TestAFailureAtAnyStepLeavesNothing(t *testing.T) {
 		}
 		accept(t, d, photo) // the next one is not concerned
 	}
-	want := []string{"spool", "receive", "spool", "encode", "create", "write", "sync", "rename", "sync folder"}
+	want := []string{"spool", "unlink", "receive", "spool", "unlink", "encode", "create", "write", "sync", "rename", "sync folder"}
 	if !slices.Equal(steps, want) {
 		t.Errorf("got the steps %v, want %v", steps, want)
 	}

@@ -204,12 +204,21 @@ func (d *Dir) storeWidth(ctx context.Context, id PhotoID, width int, m image.Ima
 	if err := d.checkRoom(0); err != nil {
 		return err
 	}
+	if err := d.options.step("create copy"); err != nil {
+		return err
+	}
 	file, err := d.pending(id.copy(width))
 	if err != nil {
 		return err
 	}
 	defer file.Cleanup()
+	if err := d.options.step("write copy"); err != nil {
+		return err
+	}
 	if err := encode(ctx, file, m); err != nil {
+		return err
+	}
+	if err := d.options.step("sync copy"); err != nil {
 		return err
 	}
 	if err := file.Sync(); err != nil {
@@ -220,6 +229,9 @@ func (d *Dir) storeWidth(ctx context.Context, id PhotoID, width int, m image.Ima
 	if _, err := d.root.Lstat(id.file()); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%w: %s", ErrUnknownPhoto, id) // deleted meanwhile
 	} else if err != nil {
+		return err
+	}
+	if err := d.options.step("rename copy"); err != nil {
 		return err
 	}
 	return file.CloseAtomicallyReplace()
