@@ -33,7 +33,7 @@ func openBooth(t *testing.T, options *uploads.Options) *booth {
 	b := &booth{}
 	b.dir, b.path = given(t, options)
 	mux := http.NewServeMux()
-	mux.Handle("GET /uploads/", http.StripPrefix("/uploads", b.dir.Handler()))
+	mux.Handle("GET /uploads/", http.StripPrefix("/uploads", b.dir.Handler(nil)))
 	mux.HandleFunc("POST /", func(w http.ResponseWriter, r *http.Request) {
 		p, err := b.dir.Accept(r.Context(), r.Body)
 		b.mu.Lock()
