@@ -56,6 +56,9 @@ type window struct {
 // They are valid until the next call.
 func (w *window) at(offset int64, n int) ([]byte, error) {
 	n = int(min(int64(n), max(0, w.size-offset)))
+	if n == 0 { // also behind the end, where a file was cut within what pads a batch
+		return nil, nil
+	}
 	if from := offset - w.start; from >= 0 && from+int64(n) <= int64(len(w.buf)) {
 		return w.buf[from : from+int64(n)], nil
 	}

@@ -3,8 +3,10 @@ package atomicstore
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 	"math/rand/v2"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -231,4 +233,28 @@ func TestOpenNeedsNoMemoryOfTheLogsSize(t *testing.T) {
 			mustClose(t, s)
 		}
 	})
+}
+
+// TestASegmentThatWasCutAnywhereOpensOrIsDamaged; what pads its last batch is
+// nothing that counts.
+func TestASegmentThatWasCutAnywhereOpensOrIsDamaged(t *testing.T) {
+	golden := goldenLog()
+	starts := frames(t, golden)
+	dir := t.TempDir()
+	for size := range starts[len(starts)-1] + 1 {
+		d := crashfs.New()
+		d.Put(filepath.Join(dir, walName, segmentName(1, 1)), true, string(golden[:size]))
+		s, err := openLedger(dir, &Options{SegmentBytes: 512, seam: seam{FS: d}})
+		var damage *CorruptError
+		if size < segmentHeader {
+			if !errors.As(err, &damage) {
+				t.Errorf("cut to %d bytes: got %v", size, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatalf("cut to %d bytes: %v", size, err)
+		}
+		mustClose(t, s)
+	}
 }
