@@ -140,7 +140,9 @@ func TestAContentLengthThatIsWrong(t *testing.T) {
 	})
 	t.Run("less than comes", func(t *testing.T) {
 		b := openBooth(t, nil)
-		c := b.dial(t, len(photo)/2)
+		// The server reads the rest as another request. It must not be more than it
+		// reads at once, or the end of the connection may overtake the answer.
+		c := b.dial(t, len(photo)-100)
 		c.Write(photo)
 		if got := answered(t, c); got != http.StatusUnsupportedMediaType {
 			t.Errorf("got status %d, want 415", got)
