@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,8 +98,9 @@ func TestOldGravesAreSweptAtLast(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	at := time.Now().Add(-31 * 24 * time.Hour)
-	for _, id := range []uploads.PhotoID{old, unconfirmed} {
+	const day = 24 * time.Hour
+	for id, age := range map[uploads.PhotoID]time.Duration{old: 31 * day, unconfirmed: 31 * day, young: 29 * day} {
+		at := time.Now().Add(-age)
 		if err := os.Chtimes(grave(id), at, at); err != nil {
 			t.Fatal(err)
 		}
@@ -121,6 +123,77 @@ func TestOldGravesAreSweptAtLast(t *testing.T) {
 		if _, err := os.Stat(name); (err == nil) != want {
 			t.Errorf("%s: got %v, want it there: %v", name, err, want)
 		}
+	}
+}
+
+// TestKeepDeletedIsAnOption: an hour, not 30 days.
+func TestKeepDeletedIsAnOption(t *testing.T) {
+	d, path := given(t, nil)
+	grave := func(id uploads.PhotoID) string { return filepath.Join(path, "deleted", string(id)) }
+	old, young := accept(t, d, small(1)).ID, accept(t, d, small(2)).ID
+	for id, age := range map[uploads.PhotoID]time.Duration{old: 2 * time.Hour, young: time.Minute} {
+		remove(t, d, id)
+		at := time.Now().Add(-age)
+		if err := errors.Join(os.Chtimes(grave(id), at, at),
+			os.WriteFile(filepath.Join(path, "mirrored", string(id)), []byte(`{"remote":"cloud","deleted":true}`), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// What a process leaves that ends in the middle of forgetting.
+	leftover := filepath.Join(path, "mirrored", strings.Repeat("0", 64))
+	if err := os.WriteFile(leftover, []byte(`{"remote":"cloud","deleted":true}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	last := accept(t, d, small(3)).ID
+	stop := run(t, uploads.NewSyncer(d, newCloud(), &uploads.SyncOptions{KeepDeleted: time.Hour}))
+	until(t, func() bool {
+		_, old := os.Stat(grave(old))
+		_, left := os.Stat(leftover)
+		_, err := d.Place(last)
+		return errors.Is(old, os.ErrNotExist) && errors.Is(left, os.ErrNotExist) && err == nil
+	})
+	stop()
+	if _, err := os.Stat(grave(young)); err != nil {
+		t.Errorf("the young one: %v", err)
+	}
+	for id, want := range map[uploads.PhotoID]int{old: 404, young: 410} {
+		if got := get(d, "/"+string(id)).StatusCode; got != want {
+			t.Errorf("got status %d, want %d", got, want)
+		}
+	}
+}
+
+// TestATombstoneStaysAsLongAsItsPhoto: a deletion that cannot erase the photo is
+// not forgotten, however old it is.
+func TestATombstoneStaysAsLongAsItsPhoto(t *testing.T) {
+	o := &uploads.Options{}
+	o.OnStep(func(name string) error {
+		if name == "erase" {
+			return errors.New("the disk says no")
+		}
+		return nil
+	})
+	d, path := given(t, o)
+	id := accept(t, d, small(1)).ID
+	if err := d.Delete(id); err == nil {
+		t.Fatal("the deletion did not fail")
+	}
+	grave := filepath.Join(path, "deleted", string(id))
+	at := time.Now().Add(-31 * 24 * time.Hour)
+	if err := errors.Join(os.Chtimes(grave, at, at),
+		os.WriteFile(filepath.Join(path, "mirrored", string(id)), []byte(`{"remote":"cloud","deleted":true}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	last := accept(t, d, small(2)).ID
+	s := uploads.NewSyncer(d, newCloud(), nil)
+	stop := run(t, s)
+	until(t, func() bool { // once one of them is done, all are known
+		_, err := d.Place(last)
+		return err == nil && s.Stats().Pending == 0
+	})
+	stop()
+	if _, err := os.Stat(grave); err != nil {
+		t.Errorf("the photo is back: %v", err)
 	}
 }
 
