@@ -12,7 +12,8 @@
 //   - Nothing but pixels survives: no GPS position, no camera, no thumbnail, no
 //     bytes before or after the picture, whatever the name or type it came with.
 //   - Only what decodes to its end is a photo: JPEG, PNG, WebP, and the first
-//     frame of a GIF. Size is checked before anything is allocated.
+//     frame of a GIF. Size is checked before anything is allocated, and the
+//     number of a JPEG's scans before its decoder goes over all pixels for each.
 //   - Pictures that are decoded at once never hold more than
 //     Options.DecodeBytes, or one alone half more than that. By default a process
 //     in which all else takes 64 MB stays under 400 MB whatever is sent, 16 at

@@ -24,8 +24,9 @@ var (
 		sentence: "The photo has too many pixels. Send a smaller one."}
 
 	// ErrTooHeavy means that decoding the photo would take more memory than
-	// Options.DecodeBytes allows a single one.
-	ErrTooHeavy error = &refusal{status: http.StatusUnprocessableEntity, text: "the photo takes too much memory to decode",
+	// Options.DecodeBytes allows a single one, or far more time than its pixels
+	// are worth: a JPEG of more than 64 scans.
+	ErrTooHeavy error = &refusal{status: http.StatusUnprocessableEntity, text: "the photo takes too much memory or time to decode",
 		sentence: "The photo takes too much memory to open. Make it smaller, or save it as an ordinary JPEG (not progressive), and send that."}
 
 	// ErrUnsupportedType means a known type that is not taken. The error is a

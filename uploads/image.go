@@ -80,6 +80,12 @@ func examine(file io.ReaderAt, size int64, o *Options) (*picture, error) {
 			fmt.Errorf("%d x %d", p.width, p.height))
 	}
 
+	if p.format == formatJPEG {
+		if n := scansOf(p.section()); n > maxScans {
+			return nil, refuse(ErrTooHeavy, "The photo takes too long to open. Save it as an ordinary JPEG (not progressive) and send that.",
+				fmt.Errorf("%d scans", n))
+		}
+	}
 	p.turn = readOrientation(p)
 	if p.cost, err = cost(p); err != nil {
 		return nil, refuse(ErrNotAnImage, "", err)

@@ -342,6 +342,23 @@ func jpegByHand(w, h int, progressive bool, transform int, parts ...part) []byte
 	return append(out, 0xff, 0xd9)
 }
 
+// jpegOfScans is a grey progressive JPEG of 16 x 16 in this many scans. All but
+// the first refine nothing: a code for "no more in 4 blocks".
+func jpegOfScans(n int) []byte {
+	photo := jpegByHand(16, 16, true, -1, part{1, 1, 1, 60, 200})
+	photo = photo[:len(photo)-2]
+	photo = append(photo, 0xff, 0xc4, 0, 20, 0x10, 1)
+	photo = append(append(photo, make([]byte, 15)...), 0x20) // one code of one bit: a run of 4 and two bits more
+	for i := range n - 1 {
+		bits := byte(0x10) // refine from the second bit to the first
+		if i == 0 {
+			bits = 0x01 // all but the first bit
+		}
+		photo = append(photo, 0xff, 0xda, 0, 8, 1, 1, 0, 1, 63, bits, 0x1f)
+	}
+	return append(photo, 0xff, 0xd9)
+}
+
 // jpegHead is all of a JPEG by hand before the bits of its only scan.
 func jpegHead(w, h int, progressive bool, transform int, parts ...part) []byte {
 	out := []byte{0xff, 0xd8}
