@@ -109,7 +109,7 @@ func (d *Dir) receive(ctx context.Context, to *os.File, r io.Reader) (int64, err
 		return 0, err
 	}
 	in := &reader{ctx: ctx, r: r}
-	n, err := io.Copy(to, io.LimitReader(in, d.options.MaxBytes+1))
+	n, err := io.Copy(&sparing{d: d, w: to}, io.LimitReader(in, d.options.MaxBytes+1))
 	switch {
 	case in.err != nil:
 		return 0, in.err
@@ -119,6 +119,27 @@ func (d *Dir) receive(ctx context.Context, to *os.File, r io.Reader) (int64, err
 		return 0, refuse(ErrTooLarge, fmt.Sprintf("The photo is larger than %s. Send a smaller one.", inMB(d.options.MaxBytes)), nil)
 	}
 	return n, nil
+}
+
+// sparing looks, every so many bytes, whether the reserve is still free. Each of
+// the photos on their way found room for itself alone at its beginning: together,
+// and with what else is written to the disk, they may need more than there is.
+type sparing struct {
+	d    *Dir
+	w    io.Writer
+	left int // bytes until the next look
+}
+
+const lookEvery = 256 << 10 // bytes; a look takes microseconds
+
+func (s *sparing) Write(b []byte) (int, error) {
+	if s.left -= len(b); s.left < 0 {
+		if err := s.d.room(int64(len(b))); err != nil {
+			return 0, err
+		}
+		s.left = lookEvery
+	}
+	return s.w.Write(b)
 }
 
 // inMB writes a limit as people know it.
@@ -145,7 +166,7 @@ func (d *Dir) clean(ctx context.Context, to *os.File, p *picture) (Photo, error)
 		return Photo{}, err
 	}
 	hash := sha256.New()
-	if err := encode(ctx, io.MultiWriter(to, hash), m); err != nil {
+	if err := encode(ctx, io.MultiWriter(&sparing{d: d, w: to}, hash), m); err != nil {
 		return Photo{}, err
 	}
 	size, err := to.Seek(0, io.SeekCurrent)

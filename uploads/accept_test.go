@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 
@@ -440,4 +441,59 @@ func TestPhotosAreRefusedBeforeTheDiskIsFull(t *testing.T) {
 	if s := d.Stats(); s.DiskFull || s.Refused != 2 {
 		t.Errorf("got %+v, want room again", s)
 	}
+}
+
+// TestPhotosOnTheirWayLeaveTheReserve sends several at once, for each of which
+// alone there is room.
+func TestPhotosOnTheirWayLeaveTheReserve(t *testing.T) {
+	const reserve, limit, senders = 100 << 20, 10 << 20, 8
+	var sent atomic.Int64
+	o := &uploads.Options{ReserveBytes: reserve}
+	o.WithFree(func() int64 { return reserve + 2*limit - sent.Load() })
+	d, path := given(t, o)
+
+	var arrived, ended sync.WaitGroup
+	arrived.Add(senders)
+	errs := make([]error, senders)
+	for i := range senders {
+		ended.Go(func() {
+			in := &counted{r: bytes.NewReader(make([]byte, limit-2)), sent: &sent}
+			begin := readerFunc(func([]byte) (int, error) {
+				arrived.Done()
+				arrived.Wait() // everybody has found room
+				return 0, io.EOF
+			})
+			_, errs[i] = d.Accept(t.Context(), io.MultiReader(strings.NewReader("\xff\xd8"), begin, in))
+		})
+	}
+	ended.Wait()
+	full := 0
+	for _, err := range errs {
+		if errors.Is(err, uploads.ErrDiskFull) {
+			full++
+		}
+	}
+	// Each may have written what lies between two looks.
+	if left := 2*limit - sent.Load(); full == 0 || left < -senders*(512<<10) {
+		t.Errorf("%d of %d were refused, and %d bytes are left above the reserve", full, senders, left)
+	}
+	if got := files(t, path); len(got) != 0 {
+		t.Errorf("left %v", got)
+	}
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// counted counts what was read, which is on the disk then.
+type counted struct {
+	r    io.Reader
+	sent *atomic.Int64
+}
+
+func (c *counted) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.sent.Add(int64(n))
+	return n, err
 }
