@@ -2,6 +2,7 @@ package uploads_test
 
 import (
 	"bytes"
+	"compress/zlib"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -411,6 +413,25 @@ func TestManyAtOnce(t *testing.T) {
 	}
 	if s := d.Stats(); s.Photos != different || s.Accepted != senders || s.DecodeBytes != 0 || s.DecodeQueue != 0 {
 		t.Errorf("got %+v, want %d photos of %d", s, different, senders)
+	}
+}
+
+// TestProfilesAreRemovedAndNotApplied has Display P3 as iPhones write it: a
+// photo and the same one with a profile are one photo.
+func TestProfilesAreRemovedAndNotApplied(t *testing.T) {
+	d, _ := given(t, nil)
+	m := quarters(64, 48)
+	profile := "ICC_PROFILE\x00\x01\x01" + strings.Repeat("\x00", 16) + "RGB XYZ " + strings.Repeat("\x00", 12) + "acspAPPL" + "Display P3"
+	if got, want := accept(t, d, segment(jpegOf(m), 0xe2, profile)).ID, accept(t, d, jpegOf(m)).ID; got != want {
+		t.Errorf("JPEG: got %s, want %s", got, want)
+	}
+	plain, packed := pngOf(m), &bytes.Buffer{}
+	z := zlib.NewWriter(packed)
+	io.WriteString(z, profile)
+	must(z.Close())
+	with := slices.Concat(plain[:33], pngChunk("iCCP", append([]byte("Display P3\x00\x00"), packed.Bytes()...)), plain[33:])
+	if got, want := accept(t, d, with).ID, accept(t, d, plain).ID; got != want {
+		t.Errorf("PNG: got %s, want %s", got, want)
 	}
 }
 
