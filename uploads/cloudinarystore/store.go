@@ -129,9 +129,11 @@ func (s *Store) Put(ctx context.Context, id uploads.PhotoID, photo *os.File) (st
 	ctx, end := context.WithCancel(ctx)
 	defer end()
 	ctx, seen := watch(ctx)
-	res, err := s.cloud.Upload.Upload(ctx, photo, uploader.UploadParams{
-		PublicID:  string(id),
-		Overwrite: api.Bool(false), // the same hash is the same photo
+	res, err := safely(func() (*uploader.UploadResult, error) {
+		return s.cloud.Upload.Upload(ctx, photo, uploader.UploadParams{
+			PublicID:  string(id),
+			Overwrite: api.Bool(false), // the same hash is the same photo
+		})
 	})
 	end()
 	seen.wait()
@@ -141,17 +143,28 @@ func (s *Store) Put(ctx context.Context, id uploads.PhotoID, photo *os.File) (st
 	if err := s.failure(seen, err, res.Error.Message); err != nil {
 		return "", err
 	}
-	place, err := url.Parse(res.SecureURL)
-	if err != nil || res.PublicID != string(id) || place.Host == "" || !strings.Contains(place.Path, string(id)) {
+	if res.PublicID != string(id) || !isPlace(res.SecureURL, id) {
 		return "", &uploads.RemoteError{Status: seen.status, Message: "the answer does not say where the photo is"}
 	}
 	return res.SecureURL, nil
 }
 
+const longestPlace = 2048 // bytes; a usual one has 150
+
+// isPlace tells whether browsers can be sent to an address for a photo. It goes
+// into pages and headers, and one that is wrong once would stay.
+func isPlace(address string, id uploads.PhotoID) bool {
+	u, err := url.Parse(address)
+	return err == nil && len(address) <= longestPlace &&
+		(u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.User == nil && strings.Contains(u.Path, string(id))
+}
+
 // Delete deletes a photo, and what was made from it on the way to browsers.
 func (s *Store) Delete(ctx context.Context, id uploads.PhotoID) error {
 	ctx, seen := watch(ctx)
-	res, err := s.cloud.Upload.Destroy(ctx, uploader.DestroyParams{PublicID: string(id), Invalidate: api.Bool(true)})
+	res, err := safely(func() (*uploader.DestroyResult, error) {
+		return s.cloud.Upload.Destroy(ctx, uploader.DestroyParams{PublicID: string(id), Invalidate: api.Bool(true)})
+	})
 	if res == nil {
 		res = &uploader.DestroyResult{}
 	}
@@ -163,6 +176,17 @@ func (s *Store) Delete(ctx context.Context, id uploads.PhotoID) error {
 		return nil
 	}
 	return &uploads.RemoteError{Status: seen.status, Message: "the answer does not say that the photo is deleted"}
+}
+
+// safely makes an error of a panic. The SDK (v2.16.1) panics when an answer is
+// the JSON null, and nothing that the cloud says may end the program.
+func safely[T any](call func() (*T, error)) (res *T, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			res, err = nil, fmt.Errorf("the SDK does not understand the answer: %v", v)
+		}
+	}()
+	return call()
 }
 
 // failure makes an error of what the SDK returned and what came over the network,

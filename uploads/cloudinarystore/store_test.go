@@ -12,12 +12,14 @@ import (
 	"log"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -188,6 +190,63 @@ func TestEveryFailureIsOneAndHasItsStatus(t *testing.T) {
 				}
 				clean(t, err.Error())
 			})
+		}
+	}
+}
+
+// TestASuccessForSomethingElseIsNone has answers with status 200 that are no news
+// of the photo that was sent.
+func TestASuccessForSomethingElseIsNone(t *testing.T) {
+	d := folder(t)
+	id := photo(t, d, 0)
+	other := strings.Repeat("0", 64)
+	var answer atomic.Value
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		io.WriteString(w, answer.Load().(string))
+	}))
+	defer server.Close()
+	store, err := cloudinarystore.New(cloudinarytest.New("demo", key, secret).CloudinaryURL(server.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	put := func(public, place string) error {
+		answer.Store(fmt.Sprintf(`{"public_id":%q,"secure_url":%q}`, public, place))
+		_, err := store.Put(t.Context(), id, open(t, d, id))
+		return err
+	}
+	good := "https://res.cloudinary.com/demo/image/upload/v1/" + string(id) + ".jpg"
+	if err := put(string(id), good); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct{ public, place string }{
+		"another photo":              {other, strings.Replace(good, string(id), other, 1)},
+		"another id":                 {other, good},
+		"the address of another":     {string(id), strings.Replace(good, string(id), other, 1)},
+		"no id":                      {"", good},
+		"no address":                 {string(id), ""},
+		"an address that runs":       {string(id), "javascript:alert(1)//" + string(id)},
+		"an address of another kind": {string(id), strings.Replace(good, "https", "ftp", 1)},
+		"an address without a host":  {string(id), "/demo/image/upload/" + string(id) + ".jpg"},
+		"an address with a password": {string(id), strings.Replace(good, "//", "//me:pass@", 1)},
+		"an address without an end":  {string(id), good + strings.Repeat("x", 3000)},
+		"two lines":                  {string(id), good + "\r\nX: y"},
+	} {
+		var e *uploads.RemoteError
+		if err := put(test.public, test.place); !errors.As(err, &e) || e.Permanent() {
+			t.Errorf("%s: got %v, want a failure that is tried again", name, err)
+		}
+	}
+	for _, text := range []string{`{"public_id":"` + other + `"}`, `{"result":"pending"}`, `{"result":["ok"]}`, `{"error":null}`,
+		`{"error":[]}`, `{"error":"x"}`, `null`, `[]`, `0`, `"ok"`, `<html>`} {
+		answer.Store(text)
+		var e *uploads.RemoteError
+		if err := store.Delete(t.Context(), id); !errors.As(err, &e) || e.Permanent() {
+			t.Errorf("delete, %s: got %v, want a failure that is tried again", text, err)
+		}
+		if _, err := store.Put(t.Context(), id, open(t, d, id)); !errors.As(err, &e) || e.Permanent() {
+			t.Errorf("put, %s: got %v, want a failure that is tried again", text, err)
 		}
 	}
 }
