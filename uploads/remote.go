@@ -13,7 +13,8 @@ import (
 // safe for concurrent use; there is at most one call at a time for one photo.
 //
 // Its errors are logged and shown to the operator: they must hold no secret. A
-// *[RemoteError] says what kind of failure it is; any other is tried again.
+// *[RemoteError] says what kind of failure it is; any other, and a panic, is tried
+// again. A call must return soon after its ctx ends: [Syncer.Run] waits for it.
 type Remote interface {
 	// Name tells this place from others, such as another account with the same
 	// provider: photos that are in the one are sent to the other as well. It holds

@@ -271,3 +271,39 @@ func TestAPhotoThatIsBackIsNotPutBeforeItsDeletionIsOver(t *testing.T) {
 		}
 	})
 }
+
+// TestASuccessThatComesTooLate has a remote that does not look at the context: the
+// photo arrives there after it was deleted here, and after the time for a try.
+func TestASuccessThatComesTooLate(t *testing.T) {
+	bubble(t, func(t *testing.T, d *uploads.Dir) {
+		c, m := newCloud(), &moves{}
+		c.says(func(_ context.Context, x call) error {
+			if x.verb == "put" {
+				time.Sleep(3 * time.Minute)
+			}
+			return nil
+		})
+		s := uploads.NewSyncer(d, c, &uploads.SyncOptions{OnMoved: m.on})
+		run(t, s)
+		late, gone := accept(t, d, small(1)).ID, accept(t, d, small(2)).ID
+		after(time.Second)
+		remove(t, d, gone)
+		if _, err := d.Place(gone); !errors.Is(err, uploads.ErrUnknownPhoto) {
+			t.Errorf("got %v, want no place of what is deleted", err)
+		}
+		after(4 * time.Minute)
+		if c.puts[gone] != 1 {
+			t.Fatalf("%d puts of the photo that is deleted: this test asks for nothing", c.puts[gone])
+		}
+		after(30 * time.Minute)
+		if got := c.has(); len(got) != 1 || got[0] != late {
+			t.Errorf("the remote has %v, want what the folder has", got)
+		}
+		if m.of(gone) != 0 || m.of(late) != 1 || c.puts[late] != 1 {
+			t.Errorf("%d reports of what was deleted, %d of the other in %d puts, want 0, 1 and 1", m.of(gone), m.of(late), c.puts[late])
+		}
+		if got := s.Stats(); got.Pending != 0 || got.Mirrored != 2 || got.Deleted != 1 {
+			t.Errorf("got %+v, want nothing left", got)
+		}
+	})
+}

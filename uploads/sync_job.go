@@ -4,7 +4,9 @@ import (
 	"container/heap"
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
+	"runtime/debug"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -260,7 +262,7 @@ func (s *Syncer) doubt(id PhotoID, set func(d *doubt, until time.Time)) {
 // report tells OnMoved and notes that.
 func (s *Syncer) report(ctx context.Context, j *job, m mark, accepted time.Time) error {
 	if s.options.OnMoved != nil {
-		if err := s.options.OnMoved(ctx, j.id, m.URL); err != nil {
+		if err := s.contain("OnMoved", func() error { return s.options.OnMoved(ctx, j.id, m.URL) }); err != nil {
 			return err
 		}
 		s.mu.Lock()
@@ -289,7 +291,7 @@ func (s *Syncer) call(ctx context.Context, j *job, isPut bool, f func(context.Co
 		}
 	}
 	s.mu.Unlock()
-	err = f(tried)
+	err = s.contain("the remote", func() error { return f(tried) })
 	if tried.Err() == context.Canceled && err != nil {
 		err = context.Canceled // whatever the remote makes of it
 	}
@@ -304,6 +306,18 @@ func (s *Syncer) call(ctx context.Context, j *job, isPut bool, f func(context.Co
 		s.mu.Unlock()
 	}
 	return err
+}
+
+// contain makes a failure of a panic: what is behind a Remote must cost a photo
+// its turn, not the program, which has other things to do.
+func (s *Syncer) contain(who string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			s.options.Logger.Error(who+" panicked", "panic", v, "stack", string(debug.Stack()))
+			err = fmt.Errorf("%s panicked: %v", who, v)
+		}
+	}()
+	return f()
 }
 
 // releaseAccount is called, with s.mu held, when the remote has done something

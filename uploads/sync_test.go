@@ -84,7 +84,7 @@ func TestPhotosAreMirroredOnce(t *testing.T) {
 func TestEveryFailureAndWhatTheSyncerDoes(t *testing.T) {
 	status := func(n int) error { return &uploads.RemoteError{Status: n, Message: "no"} }
 	later := func(n int, d time.Duration) error { return &uploads.RemoteError{Status: n, RetryAfter: d} }
-	hang := errors.New("hang")
+	hang, panics := errors.New("hang"), errors.New("panics")
 	tests := []struct {
 		name   string
 		err    error
@@ -110,6 +110,7 @@ func TestEveryFailureAndWhatTheSyncerDoes(t *testing.T) {
 		{"cut connection", &uploads.RemoteError{Err: errors.New("unexpected EOF")}, false, 0, true},
 		{"an error without a type", errors.New("something"), false, 0, true},
 		{"hang", hang, false, 2 * time.Minute, true},
+		{"panic", panics, false, 0, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -119,6 +120,9 @@ func TestEveryFailureAndWhatTheSyncerDoes(t *testing.T) {
 					if test.err == hang {
 						<-ctx.Done()
 						return ctx.Err()
+					}
+					if test.err == panics {
+						panic("no")
 					}
 					return test.err
 				})
@@ -329,8 +333,11 @@ func TestOnMovedIsCalledUntilItTakesIt(t *testing.T) {
 	bubble(t, func(t *testing.T, d *uploads.Dir) {
 		c, calls := newCloud(), 0
 		on := func(context.Context, uploads.PhotoID, string) error {
-			if calls++; calls < 4 {
+			switch calls++; calls {
+			case 1, 2:
 				return errors.New("no entry names it yet")
+			case 3:
+				panic("no state")
 			}
 			return nil
 		}
