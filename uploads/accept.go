@@ -246,6 +246,7 @@ func (d *Dir) store(ctx context.Context, photo *Photo, clean io.ReadSeeker) erro
 		return err
 	}
 
+	damaged := d.damaged(photo.ID) // before the lock: it reads the whole file
 	d.names.Lock()
 	defer d.names.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -256,7 +257,7 @@ func (d *Dir) store(ctx context.Context, photo *Photo, clean io.ReadSeeker) erro
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return err
-	case there.Size() == photo.Bytes:
+	case there.Size() == photo.Bytes && !damaged:
 		d.counts.again.Add(1)
 		// A deletion that failed half-way has left a tombstone: the next OpenDir
 		// would finish it, under an entry that names this photo again.
@@ -266,7 +267,12 @@ func (d *Dir) store(ctx context.Context, photo *Photo, clean io.ReadSeeker) erro
 		// The grace time of Sweep starts anew.
 		return d.root.Chtimes(photo.ID.file(), time.Time{}, photo.AcceptedAt)
 	}
-	damaged := err == nil // the one that is there: the new one takes its place
+	damaged = err == nil // the one that is there: the new one takes its place
+	if damaged {
+		if err := d.eraseCopies(photo.ID); err != nil { // they may show the damage
+			return err
+		}
+	}
 	if err := d.options.step("rename"); err != nil {
 		return err
 	}
@@ -292,4 +298,16 @@ func (d *Dir) store(ctx context.Context, photo *Photo, clean io.ReadSeeker) erro
 	}
 	d.counts.bytes.Add(uint64(photo.Bytes))
 	return nil
+}
+
+// damaged tells whether there is a photo whose bytes are not those of its id.
+func (d *Dir) damaged(id PhotoID) bool {
+	f, err := d.root.Open(id.file())
+	if err != nil {
+		return false // there is none, or the next look at it says why
+	}
+	defer f.Close()
+	hash := sha256.New()
+	_, err = io.Copy(hash, f)
+	return err != nil || hex.EncodeToString(hash.Sum(nil)) != string(id)
 }

@@ -128,17 +128,31 @@ func (d *Dir) unbury(id PhotoID) error {
 // erase removes the files of a photo, the photo itself last: OpenDir finds by it
 // that a deletion was interrupted.
 func (d *Dir) erase(id PhotoID) error {
-	var files []string
-	for _, width := range Widths() {
-		files = append(files, id.copy(width))
+	if err := d.eraseCopies(id); err != nil {
+		return err
 	}
-	for _, name := range append(files, id.file()) {
-		if err := d.options.step("erase"); err != nil {
-			return err
-		}
-		if err := d.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+	if err := d.eraseFile(id.file()); err != nil {
+		return err
 	}
 	return d.self.Sync()
+}
+
+func (d *Dir) eraseCopies(id PhotoID) error {
+	for _, width := range Widths() {
+		if err := d.eraseFile(id.copy(width)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// eraseFile removes a file if it is there.
+func (d *Dir) eraseFile(name string) error {
+	if err := d.options.step("erase"); err != nil {
+		return err
+	}
+	if err := d.root.Remove(name); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }

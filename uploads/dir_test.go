@@ -2,6 +2,8 @@ package uploads_test
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"io/fs"
 	"os"
@@ -136,16 +138,43 @@ func TestWalkGivesEveryPhoto(t *testing.T) {
 }
 
 func TestADamagedPhotoIsHealedByTheSameOne(t *testing.T) {
-	d, path := given(t, nil)
-	photo := jpegOf(quarters(64, 48))
-	p := accept(t, d, photo)
-	if err := os.Truncate(filepath.Join(path, string(p.ID)+".jpg"), 100); err != nil {
-		t.Fatal(err)
-	}
-	accept(t, d, photo)
-	files(t, path) // checks the hash
-	if s := d.Stats(); s.Photos != 1 || s.Again != 0 {
-		t.Errorf("got %+v, want one photo", s)
+	photo := jpegOf(quarters(640, 480))
+	for name, damage := range map[string]func(path string) error{
+		"shorter": func(path string) error { return os.Truncate(path, 100) },
+		"of the same length": func(path string) error {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			b[len(b)/2] ^= 1
+			return os.WriteFile(path, b, 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d, path := given(t, nil)
+			p := accept(t, d, photo)
+			if err := damage(filepath.Join(path, string(p.ID)+".jpg")); err != nil {
+				t.Fatal(err)
+			}
+			narrower := filepath.Join(path, "w400", string(p.ID)+".jpg") // made of the damaged one
+			if err := os.WriteFile(narrower, []byte("damaged too"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			accept(t, d, photo)
+			if sum := sha256.Sum256(stored(t, d, p.ID)); hex.EncodeToString(sum[:]) != string(p.ID) {
+				t.Error("it is still damaged")
+			}
+			if _, err := os.Stat(narrower); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("the copy of the damaged one: got %v, want it gone", err)
+			}
+			if s := d.Stats(); s.Photos != 1 || s.Again != 0 {
+				t.Errorf("got %+v, want one photo", s)
+			}
+			accept(t, d, photo)
+			if s := d.Stats(); s.Photos != 1 || s.Again != 1 {
+				t.Errorf("and again: got %+v, want it stored once", s)
+			}
+		})
 	}
 }
 
