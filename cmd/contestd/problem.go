@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
 	"github.com/contestkit/contestkit/atomicstore"
 	"github.com/contestkit/contestkit/contest"
+	"github.com/contestkit/contestkit/uploads"
 )
 
 // problem is an error answer (RFC 9457). Error repeats Detail for programs
@@ -83,6 +85,8 @@ func problemFor(err error) *problem {
 		return p
 	case errors.As(err, &tooLong):
 		return refuse(http.StatusRequestEntityTooLarge, "The request is too large. A photo may have 10 MB.")
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return &problem{Status: http.StatusRequestTimeout, Detail: "The photo took too long to arrive. Try again where the network is better, or send a smaller photo.", cause: err}
 	case errors.Is(err, contest.ErrUnknownCategory):
 		return refuseField(http.StatusBadRequest, "category", "There is no such category any more. Choose another one.")
 	case errors.Is(err, contest.ErrRequestReused):
@@ -95,7 +99,7 @@ func problemFor(err error) *problem {
 		return refuse(http.StatusBadRequest, "That is one winner too many in a category. Take one back first.")
 	case errors.Is(err, atomicstore.ErrOverloaded):
 		return busy(time.Second, "Too many entries at this moment. Try again in a second.", err)
-	case errors.Is(err, atomicstore.ErrClosed):
+	case errors.Is(err, atomicstore.ErrClosed), errors.Is(err, uploads.ErrClosed):
 		return busy(5*time.Second, "The server is restarting. Try again in a few seconds.", err)
 	case errors.Is(err, atomicstore.ErrDiskFull):
 		p := busy(time.Minute, "The contest has no room for more entries at the moment. Tell the organiser, and try again later.", err)

@@ -11,6 +11,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -179,6 +180,9 @@ func formError(err error) error {
 }
 
 func isFormFault(err error) bool {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return false // it did not break off: it was too slow
+	}
 	return errors.Is(err, io.ErrUnexpectedEOF) || strings.HasPrefix(err.Error(), "multipart:") || strings.HasPrefix(err.Error(), "mime:")
 }
 

@@ -3,13 +3,17 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"io"
 	"maps"
+	"mime"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -178,5 +182,47 @@ func TestARefusalIsReadBehindALargePhoto(t *testing.T) {
 	}
 	if ids := v.feedIDs("best"); len(ids) != 0 {
 		t.Errorf("the feed has %v", ids)
+	}
+}
+
+// TestWhatAVisitorHearsOfAPhotoThatDoesNotArrive is about the network and our
+// side; what is wrong with a photo, package uploads says.
+func TestWhatAVisitorHearsOfAPhotoThatDoesNotArrive(t *testing.T) {
+	a := openTestApp(t, &config{StateDir: t.TempDir()})
+	contentType, body := newEntry("one").form(jpegPhoto(t, 1))
+	_, params, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		t.Fatal(err)
+	}
+	photo := bytes.Index(body, []byte("\xff\xd8"))
+	send := func(n int, end error) *problem {
+		in := io.MultiReader(bytes.NewReader(body[:n]), iotest.ErrReader(end))
+		_, err := a.readEntry(t.Context(), multipart.NewReader(in, params["boundary"]))
+		if err == nil {
+			t.Fatal("the entry was taken")
+		}
+		return problemFor(err)
+	}
+	slow := &net.OpError{Op: "read", Net: "tcp", Err: os.ErrDeadlineExceeded}
+	for name, test := range map[string]struct {
+		got    *problem
+		status int
+		says   string
+	}{
+		"too slow in the photo":   {send(photo+100, slow), 408, "network"},
+		"too slow before it":      {send(20, slow), 408, "network"},
+		"cut in the photo":        {send(photo+100, io.ErrUnexpectedEOF), 400, "Send it again"},
+		"cut before it":           {send(20, io.ErrUnexpectedEOF), 400, "Send it again"},
+		"too large, by the limit": {send(photo+100, &http.MaxBytesError{Limit: 1}), 413, "10 MB"},
+	} {
+		if test.got.Status != test.status || !strings.Contains(test.got.Detail, test.says) {
+			t.Errorf("%s: got %d %q, want %d and %q", name, test.got.Status, test.got.Detail, test.status, test.says)
+		}
+	}
+	if err := a.photos.Close(); err != nil { // as a shutdown does that has waited long enough
+		t.Fatal(err)
+	}
+	if got := send(len(body), io.EOF); got.Status != 503 || !strings.Contains(got.Detail, "restarting") || got.retryAfter == 0 {
+		t.Errorf("after the end: got %d %q, want 503 and a time to come back", got.Status, got.Detail)
 	}
 }
