@@ -59,11 +59,12 @@ func number(t *testing.T, s string) uint64 {
 }
 
 // simCounts say whether a simulation is worth anything.
-type simCounts struct{ connections, events, repeated, gaps, handled, again, resumed atomic.Uint64 }
+type simCounts struct{ connections, events, repeated, gaps, handled, again, resumed, evicted, refused, away, dropped, panics, failed atomic.Uint64 }
 
 func (c *simCounts) String() string {
-	return fmt.Sprintf("%d connections, %d sessions resumed, %d events, %d repeats dropped, %d gaps, %d requests handled, %d repeats answered",
-		c.connections.Load(), c.resumed.Load(), c.events.Load(), c.repeated.Load(), c.gaps.Load(), c.handled.Load(), c.again.Load())
+	return fmt.Sprintf("%d connections, %d sessions resumed, %d events, %d repeats dropped, %d gaps, %d requests handled, %d repeats answered, %d sessions evicted and %d refused, %d turned away, %d dropped from inboxes, %d panics, %d snapshots failed",
+		c.connections.Load(), c.resumed.Load(), c.events.Load(), c.repeated.Load(), c.gaps.Load(), c.handled.Load(), c.again.Load(),
+		c.evicted.Load(), c.refused.Load(), c.away.Load(), c.dropped.Load(), c.panics.Load(), c.failed.Load())
 }
 
 func (c *simCounts) add(h *Hub) {
@@ -72,6 +73,12 @@ func (c *simCounts) add(h *Hub) {
 	c.handled.Add(s.Received)
 	c.again.Add(s.Repeated)
 	c.resumed.Add(s.Resumed)
+	c.evicted.Add(s.SessionsEvicted)
+	c.refused.Add(s.SessionsRefused)
+	c.away.Add(s.TurnedAway)
+	c.dropped.Add(s.InboxDropped)
+	c.panics.Add(s.Panics)
+	c.failed.Add(s.SnapshotErrors)
 }
 
 // shrunk takes steps out for as long as the schedule still fails.
@@ -233,8 +240,13 @@ func (w *simWorld) do(s simStep, total *simCounts) (over func() bool) {
 // look checks what must hold at any time.
 func (w *simWorld) look() {
 	h := w.hub
+	var held, pages int64
 	for _, l := range w.logs {
 		l.topic.mu.Lock()
+		held += int64(l.topic.replay.bytes)
+		for _, page := range l.topic.past.pages {
+			pages += int64(page.bytes)
+		}
 		r := &l.topic.replay
 		if n := len(r.messages); n > r.maxMessages && !r.holding || n > 1 && r.bytes > r.maxBytes {
 			w.faults.add("topic %s holds %d messages, %d bytes", l.name, n, r.bytes)
@@ -243,6 +255,9 @@ func (w *simWorld) look() {
 			w.faults.add("topic %s has %d parked", l.name, n)
 		}
 		l.topic.mu.Unlock()
+	}
+	if s := h.Stats(); s.HistoryBytes != held || s.PageBytes != pages {
+		w.faults.add("histories have %d bytes, pages %d; counted are %d and %d", held, pages, s.HistoryBytes, s.PageBytes)
 	}
 	h.mu.Lock()
 	for c := range h.conns {
@@ -262,7 +277,7 @@ func (w *simWorld) look() {
 	}
 	h.sessions.mu.Lock()
 	defer h.sessions.mu.Unlock()
-	now, seen := time.Now(), map[string]seenSession{}
+	now, seen, inboxes := time.Now(), map[string]seenSession{}, int64(0)
 	for id, s := range h.sessions.byID {
 		was, known := w.seen[id]
 		switch {
@@ -275,13 +290,33 @@ func (w *simWorld) look() {
 			w.faults.add("session %s is held, left %s ago", id, now.Sub(s.left))
 		}
 		if box := s.inbox.Load(); box != nil {
-			if messages, _ := box.size(); messages > w.people[0].box.max {
-				w.faults.add("the inbox of %s has %d messages", id, messages)
+			messages, bytes := box.size()
+			if messages > max(1, h.opts.MaxInbox) || messages > 1 && bytes > h.opts.MaxInboxBytes {
+				w.faults.add("the inbox of %s has %d messages, %d bytes", id, messages, bytes)
 			}
+			inboxes += int64(bytes)
 		}
 	}
+	if got := h.sessions.inboxBytes.Load(); got != inboxes || got > int64(h.opts.InboxBytes) {
+		w.faults.add("the inboxes have %d bytes, %d are counted", inboxes, got)
+	}
+	if n := len(seen); n > h.opts.MaxSessions {
+		w.faults.add("there are %d sessions", n)
+	}
+	away := 0
+	for _, s := range h.sessions.byID {
+		if (s.conn == nil) != (s.away != nil) {
+			w.faults.add("session %s is on the wrong list", s.id)
+		}
+		if s.away != nil {
+			away++
+		}
+	}
+	if n := h.sessions.away.Len(); n != away {
+		w.faults.add("%d sessions are away, %d on the list", away, n)
+	}
 	for id, s := range w.seen {
-		if _, held := seen[id]; !held && now.Sub(s.with) < 5*time.Minute {
+		if _, held := seen[id]; !held && now.Sub(s.with) < 5*time.Minute && h.counts.sessionsEvicted.Load() == 0 {
 			w.faults.add("session %s was forgotten, connected %s ago", id, now.Sub(s.with))
 		}
 	}
@@ -339,7 +374,7 @@ func (w *simWorld) settle(total *simCounts, calls []func() bool) {
 	}
 	advance(5*time.Minute + sessionSweep + time.Minute)
 	synctest.Wait()
-	if s := w.hub.Stats(); s.Sessions != 0 || s.Users != 0 || s.Connections != 0 || w.hub.entered.total+w.hub.asking.total != 0 {
+	if s := w.hub.Stats(); s.Sessions != 0 || s.Users != 0 || s.Connections != 0 || s.InboxBytes != 0 || s.PageBytes != 0 || w.hub.entered.total+w.hub.asking.total != 0 {
 		w.faults.add("without clients there are %+v", s)
 	}
 	if total != nil {

@@ -42,6 +42,8 @@ type simWorld struct {
 	later   bool // credentials come with the hello
 	strange bool // nobody is known to the hub
 	packed  bool
+	panics  bool // the application's functions do
+	crawls  bool // snapshots do
 	directs simDirects
 
 	mu      sync.Mutex          // guards the fields below
@@ -126,6 +128,7 @@ func newSimWorld(t *testing.T, seed uint64) *simWorld {
 	if !w.strange {
 		w.options.Authorize = w.authorize
 	}
+	w.tighten(rand.New(rand.NewPCG(seed, 103)))
 	w.topics.HistoryMessages = []int{1, 5, 30, 1000}[rng.IntN(4)]
 	if rng.IntN(4) == 0 {
 		w.topics.HistoryBytes = 400
@@ -150,14 +153,47 @@ func newSimWorld(t *testing.T, seed uint64) *simWorld {
 		}
 		max := w.options.MaxInbox
 		orDefault(&max, 1000)
+		if w.options.InboxBytes+w.options.MaxInboxBytes > 0 {
+			max = 0 // it may be full with any number
+		}
 		p.box = &simBox{directs: &w.directs, faults: w.faults, client: p.name, max: max, lifetime: 5 * time.Minute}
 		w.people = append(w.people, p)
 	}
 	return w
 }
 
+// tighten makes bounds so small that they are reached, for some.
+func (w *simWorld) tighten(rng *rand.Rand) {
+	o := &w.options
+	if rng.IntN(4) == 0 {
+		o.MaxSessions = 3 + rng.IntN(2) // as many as there are clients at most
+	}
+	if rng.IntN(4) == 0 {
+		o.MaxConnections = 5
+	}
+	if rng.IntN(4) == 0 {
+		o.InboxBytes = 150 + rng.IntN(500) // a message has some 50
+	}
+	if rng.IntN(4) == 0 {
+		o.MaxInboxBytes = 60 + rng.IntN(200)
+	}
+	if rng.IntN(2) == 0 {
+		o.MaxPollBytes = 1 + rng.IntN(300)
+	}
+	w.panics = rng.IntN(3) == 0
+	w.crawls = rng.IntN(4) == 0
+}
+
+// panic is what a function of the application does now and then.
+func (w *simWorld) panic(n int) {
+	if w.panics && w.chance(n) {
+		panic("the application's")
+	}
+}
+
 func (w *simWorld) authorize(r *http.Request) (Identity, error) {
 	user := r.Header.Get("X-User")
+	w.panic(20)
 	if w.later {
 		token := r.Header.Get("Authorization")
 		if token == "" {
@@ -171,6 +207,7 @@ func (w *simWorld) authorize(r *http.Request) (Identity, error) {
 }
 
 func (w *simWorld) presence(user string, here bool) {
+	defer w.panic(5)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.present[user] == here {
@@ -228,7 +265,11 @@ func (w *simWorld) open(l *simLog) {
 			if w.chance(5) {
 				return Position{}, nil, errors.New("not now")
 			}
+			w.panic(5)
 			p := topic.Position()
+			if w.crawls && w.chance(3) {
+				advance(w.random(25 * time.Second)) // than which messages may be held for less
+			}
 			if w.chance(3) {
 				advance(w.random(2 * time.Second))
 			}
@@ -263,6 +304,9 @@ func (w *simWorld) history(l *simLog, after, upTo uint64) iter.Seq2[HistoryMessa
 		l.mu.Unlock()
 		if w.chance(4) {
 			advance(w.random(time.Second))
+		}
+		if l.flaky {
+			w.panic(5)
 		}
 		if l.flaky && w.chance(3) {
 			yield(HistoryMessage{}, errors.New("not now"))
