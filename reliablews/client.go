@@ -115,7 +115,7 @@ type Client struct {
 	busy      bool                // the application has an event that it has not taken yet
 	queue     clientQueue
 	session   ClientSession
-	hellos    uint64 // number of the latest; they count on from those of an earlier process
+	hellos    uint64 // number of the latest
 	state     State
 	link      *link     // the connection that is live
 	unacked   int       // events of the inbox that were taken and not acknowledged
@@ -157,7 +157,7 @@ func NewClient(url string, o *ClientOptions) *Client {
 	if _, asked := c.positions[inboxTopic]; c.opts.OnDirect != nil && !asked {
 		c.positions[inboxTopic] = Position{}
 	}
-	c.session, c.hellos = c.opts.Session, uint64(time.Now().UnixMilli())
+	c.session = c.opts.Session
 	c.sends.max = c.opts.MaxQueued
 	return c
 }

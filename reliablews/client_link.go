@@ -201,7 +201,8 @@ func (l *link) hello() ([]byte, error) {
 	if l.replaces == nil {
 		c.queue.drop(nil)
 	}
-	c.hellos++
+	// Behind those of another client that had the session meanwhile.
+	c.hellos = max(c.hellos+1, uint64(time.Now().UnixMilli()))
 	f.Session, f.Token, f.N = c.session.ID, c.session.Token, c.hellos
 	for name := range c.positions {
 		at := c.handed[name]

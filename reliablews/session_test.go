@@ -90,3 +90,53 @@ func TestAPollWaitsWhenThereAreManySessions(t *testing.T) {
 		}
 	})
 }
+
+// A client that goes on with a session which another had meanwhile is not taken
+// for one that the network held back; one whose clock was set back is, and comes
+// to a new session by itself.
+func TestASessionGoesFromClientToClientAndBack(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, n *network, h *Hub) {
+		inbox := map[string]Position{inboxTopic: {}}
+		run := func(c *Client) {
+			t.Helper()
+			stop := runClient(c)
+			synctest.Wait()
+			if got := c.State(); got.Status != Live {
+				t.Errorf("got %+v", got)
+			}
+			stop()
+			advance(time.Minute)
+		}
+		first := NewClient("ws://memory/", newListener().options(n, inbox))
+		run(first)
+		o := newListener().options(n, inbox)
+		o.Session = first.Session()
+		run(NewClient("ws://memory/", o))
+		was := first.Session()
+		run(first)
+		if got := first.Session(); got != was {
+			t.Errorf("the session was lost: %s, then %s", was.ID, got.ID)
+		}
+
+		c := n.connect(t) // as of a clock that goes an hour ahead
+		c.ask(clientFrame{Session: was.ID, Token: was.Token, N: uint64(time.Now().Add(time.Hour).UnixMilli())})
+		c.ws.Close()
+		synctest.Wait()
+		mustSend(t, h, was.ID, "lost")
+		l := newListener()
+		o = l.options(n, map[string]Position{inboxTopic: {was.ID, 0}})
+		o.Session = was
+		behind := NewClient("ws://memory/", o)
+		stop := runClient(behind)
+		defer stop()
+		l.wait(1)
+		id := behind.Session().ID
+		if want := fmt.Sprintf("gap @ 0 %s/0 epoch", id); id == was.ID || l.all()[0] != want {
+			t.Errorf("in session %s: got %q, want %q", id, l.all(), want)
+		}
+		advance(time.Hour)
+		if s := behind.Stats(); s.Connections != 1 || behind.Session().ID != id {
+			t.Errorf("it goes on and on: %+v", s)
+		}
+	})
+}

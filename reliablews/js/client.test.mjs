@@ -408,6 +408,29 @@ describe("the session", () => {
     assert.equal(b.socket.frames[0].session, "S1");
   });
 
+  test("is still this page's when another one had it meanwhile", (t) => {
+    const b = browser(t);
+    const storage = tabStorage();
+    const number = () => JSON.parse(b.socket.sent[0]).n;
+    live(b, { storage });
+    b.window("pagehide");
+    b.tick(60_000);
+    const next = client(b, { storage, topics: { feed: "stored" } });
+    b.socket.open();
+    const others = number();
+    b.socket.end(); // and dials again, as often as the network breaks
+    b.tick(500);
+    b.socket.open();
+    assert.ok(number() > others, "hellos of one page count up");
+    next.c.close();
+    b.tick(60_000);
+    const before = number();
+    b.window("pageshow");
+    b.socket.open();
+    assert.equal(b.socket.frames[0].session, "S1");
+    assert.ok(number() > before, "a hub would take it for one that the network held back");
+  });
+
   test("is not fought over", (t) => {
     const b = browser(t);
     live(b);

@@ -67,7 +67,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
   #options;
   /** @type {Map<string, Position | null>} */ #positions = new Map();
   #session; // and its token
-  #hellos = Date.now(); // on from the page before
+  #hello = 0; // number of the latest
   /** @type {State} */ #state = { status: "closed" };
   /** @type {AbortController | undefined} */ #listening;
   /** @type {any} of the connection's watchdog, or until the next one */ #timer;
@@ -160,7 +160,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
     return new Promise((resolve, reject) => {
       const { queue = 1000 } = this.#options;
       if (this.#asked.length >= queue) throw new Error(queue + " messages have no answer");
-      // A copy: what is repeated is the same.
+      // a repeat is the same
       const frame = JSON.parse(JSON.stringify({ t: "send", c: this.#name, n: 0, m: name, d: data }));
       this.#asked.push({ frame, resolve, reject });
       this.#flush();
@@ -197,7 +197,8 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
     const hello = () => {
       link.hello = true;
       this.#unacked = 0; // the positions acknowledge
-      return { t: "hello", ...this.#session, n: ++this.#hellos, auth, via, topics: this.positions };
+      this.#hello = Math.max(++this.#hello, Date.now()); // on from another page's
+      return { t: "hello", ...this.#session, n: this.#hello, auth, via, topics: this.positions };
     };
     const post = async (/** @type {object} */ frame) => {
       const answer = await fetch(this.#url.replace("ws", "http"), {
@@ -436,14 +437,14 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
         if (this.#via) return void this.#dial(this.#via);
       }
     } else if (lasted >= STABLE) this.#wait = this.#backoff.start;
-    // Full jitter, so that not all come back together.
+    // Full jitter: not all come back together.
     const wait = this.#delay || Math.ceil(Math.random() * this.#wait);
     this.#wait = Math.min(this.#wait * this.#backoff.factor, this.#backoff.max);
     this.#timer = setTimeout(() => this.#dial(this.#via), wait);
     this.#become({ status: "waiting", retryAt: Date.now() + wait, reason });
   }
 
-  /** Lets go of the connection; its close may never come. */
+  /** Lets go of the connection, whose close may never come. */
   #drop() {
     const links = [this.#link, this.#beside];
     clearTimeout(this.#timer);
