@@ -160,7 +160,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
     return new Promise((resolve, reject) => {
       const { queue = 1000 } = this.#options;
       if (this.#asked.length >= queue) throw new Error(queue + " messages have no answer");
-      // a repeat is the same
+      // A repeat is the same.
       const frame = JSON.parse(JSON.stringify({ t: "send", c: this.#name, n: 0, m: name, d: data }));
       this.#asked.push({ frame, resolve, reject });
       this.#flush();
@@ -197,7 +197,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
     const hello = () => {
       link.hello = true;
       this.#unacked = 0; // the positions acknowledge
-      this.#hello = Math.max(++this.#hello, Date.now()); // on from another page's
+      this.#hello = Math.max(++this.#hello, Date.now()); // past other pages'
       return { t: "hello", ...this.#session, n: this.#hello, auth, via, topics: this.positions };
     };
     const post = async (/** @type {object} */ frame) => {
@@ -282,7 +282,7 @@ export class Client extends /** @type {new () => Target} */ (/** @type {any} */ 
     }
   }
 
-  /** Gives the connection up if nothing is heard. */
+  /** Gives up if nothing is heard. */
   #watch(/** @type {number} */ ms) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#lost("silent"), ms);
