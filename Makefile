@@ -9,9 +9,10 @@ SEEDS ?= 10000
 LONGFUZZ ?= 3600
 LONGLOG ?= test-long.txt
 NUMBERS = atomicstore/peerbench/results/numbers.txt
+PHOTONUMBERS = uploads/numbers.txt
 STATICCHECK = $(GO) tool -modfile=tools/go.mod staticcheck
 
-.PHONY: help test needs vet test-go test-js types npm fuzz test-long powercut bench bench-store bench-ws run
+.PHONY: help test needs vet test-go test-js types npm fuzz test-long powercut bench bench-store bench-ws bench-uploads run
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -77,6 +78,11 @@ bench-store: ## the store against others (ROUNDS=5) and its own numbers, in atom
 bench-ws: ## reliablews against other WebSocket servers (ROUNDS=5, about 15 minutes), in reliablews/peerbench/results
 	cd reliablews/peerbench && $(GO) build -o peerbench.out . && ./peerbench.out -rounds $(ROUNDS) -out results; \
 		status=$$?; rm -f peerbench.out; exit $$status
+
+bench-uploads: ## photos a second, memory, and a comparison with the bare standard library, in uploads/numbers.txt
+	$(GO) test -run '^$$' -bench 'Accept|Widths|BesideBare' -benchtime 5s -timeout 30m ./uploads > $(PHOTONUMBERS) || { cat $(PHOTONUMBERS); exit 1; }
+	$(GO) test -run '^$$' -bench PeakMemory -benchtime 1x ./uploads >> $(PHOTONUMBERS) || { cat $(PHOTONUMBERS); exit 1; }
+	@cat $(PHOTONUMBERS)
 
 run: ## the contest on http://localhost:3000
 	$(GO) run ./cmd/contestd

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,7 +28,9 @@ func crowd(dir, photos string) {
 	must(err)
 	names, err := filepath.Glob(filepath.Join(photos, "*"))
 	must(err)
-	rest := bytes.Repeat([]byte{1}, 64<<20) // stands for the rest of contestd
+	megabytes, err := strconv.Atoi(os.Getenv("UPLOADS_REST"))
+	must(err)
+	rest := bytes.Repeat([]byte{1}, megabytes<<20) // stands for the rest of contestd
 	defer runtime.KeepAlive(rest)
 	next := make(chan string)
 	var copied, refused atomic.Int32
@@ -70,15 +73,15 @@ func crowd(dir, photos string) {
 }
 
 // peak returns the most memory that a crowd had, in bytes, and how many photos it
-// refused.
-func peak(t *testing.T, photos map[string][]byte) (most, refused int) {
+// refused. Besides, it has so many megabytes of something else.
+func peak(t testing.TB, photos map[string][]byte, rest int) (most, refused int) {
 	t.Helper()
 	from := t.TempDir()
 	for name, photo := range photos {
 		must(os.WriteFile(filepath.Join(from, name), photo, 0o600))
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), "UPLOADS_CHILD="+filepath.Join(t.TempDir(), "uploads"), "UPLOADS_VERB=crowd", "UPLOADS_PHOTOS="+from)
+	cmd.Env = append(os.Environ(), "UPLOADS_CHILD="+filepath.Join(t.TempDir(), "uploads"), "UPLOADS_VERB=crowd", "UPLOADS_PHOTOS="+from, fmt.Sprint("UPLOADS_REST=", rest))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	if err != nil {
@@ -108,7 +111,7 @@ func TestMemoryStaysUnderTheCeiling(t *testing.T) {
 		"the worst":        {worstPictures(), 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, refused := peak(t, test.photos)
+			got, refused := peak(t, test.photos, 64)
 			if refused != test.refused {
 				t.Errorf("%d photos were refused, want %d", refused, test.refused)
 			}
@@ -143,5 +146,23 @@ func worstPictures() map[string][]byte {
 		"lossless WebP":                heavyWebP(4600, 4000),
 		"a bomb":                       plainPNG(20000, 20000, 8, 0, 0),
 		"a claim":                      pngHeader(30000, 30000, 8, 6, 0),
+	}
+}
+
+// BenchmarkPeakMemory has 48 photos come, 16 at once, to a process that does
+// nothing else.
+func BenchmarkPeakMemory(b *testing.B) {
+	for _, size := range sizes {
+		b.Run("megapixels="+size.name, func(b *testing.B) {
+			photos := map[string][]byte{}
+			photo := scene(size.w, size.h)
+			for i := range 3 * atOnce {
+				photos[fmt.Sprint(i)] = photo
+			}
+			for b.Loop() {
+				most, _ := peak(b, photos, 0)
+				b.ReportMetric(float64(most)/1e6, "peak-MB")
+			}
+		})
 	}
 }
