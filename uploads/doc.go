@@ -54,6 +54,8 @@
 //	w800/  w1600/     the same, wider
 //	deleted/<id>      a photo that was deleted on purpose, and when; for ever,
 //	                  unless a Syncer has it confirmed
+//	                  unless a Syncer has it confirmed; whoever puts the file of a
+//	                  photo back by hand removes this first, or OpenDir deletes it
 //	mirrored/<id>     what a Syncer knows of a photo at the remote
 //	.*                being written; OpenDir removes what a crash left
 package uploads

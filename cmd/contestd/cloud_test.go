@@ -251,3 +251,24 @@ func TestShutdownDoesNotWaitForTheCloud(t *testing.T) {
 	startServer(t, dir, 0)
 	eventually(t, "the photo in the cloud after the next start", func() bool { return len(cloud.Photos()) == 1 })
 }
+
+// TestShutdownDoesNotWaitForADeletion ends a server whose deletion hangs in the cloud.
+func TestShutdownDoesNotWaitForADeletion(t *testing.T) {
+	cloud, account := startCloud(t)
+	dir := t.TempDir()
+	a := openTestApp(t, &config{StateDir: dir, CloudinaryURL: account})
+	orphan := acceptPhoto(t, a, 1)
+	eventually(t, "the photo in the cloud", func() bool { return len(cloud.Photos()) == 1 })
+	cloud.Fail(cloudinarytest.Hang, -1)
+	before := cloud.Requests()
+	if err := a.sweep(t.Context(), 0); err != nil || a.has(orphan) {
+		t.Fatalf("the photo that nobody entered is not swept: %v", err)
+	}
+	eventually(t, "a deletion that hangs", func() bool { return cloud.Requests() > before })
+	if err := a.close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	cloud.Recover()
+	openTestApp(t, &config{StateDir: dir, CloudinaryURL: account})
+	eventually(t, "the photo deleted after the next start", func() bool { return len(cloud.Photos()) == 0 })
+}
