@@ -807,3 +807,42 @@ func TestAKickFindsWhoIsBeingAuthorized(t *testing.T) {
 		})
 	}
 }
+
+// So do the posts of a session that comes with a hello from before the kick.
+func TestAKickFindsTheSessionOfAHelloOnItsWay(t *testing.T) {
+	var hub *Hub
+	kick := false
+	o := &HubOptions{Authorize: func(*http.Request) (Identity, error) {
+		if kick {
+			kick = false
+			hub.Kick("L1") // by another request
+		}
+		return Identity{Login: "L1"}, nil
+	}}
+	inBubble(t, o, func(t *testing.T, n *network, h *Hub) {
+		hub = h
+		p := n.poster(t)
+		w := p.list(`{"t":"hello","via":"poll","topics":{}}`)[0]
+		session := fmt.Sprintf(`"session":%q,"token":%q`, w.Session, w.Token)
+		status := func() int {
+			resp := p.post(t.Context(), `{"t":"post",`+session+`,"frames":[]}`)
+			resp.Body.Close()
+			return resp.StatusCode
+		}
+		hello := `{"t":"hello","via":"poll",` + session + `,"topics":{"@":null}}`
+		if got := status(); got != http.StatusOK {
+			t.Errorf("before the kick: status %d", got)
+		}
+		kick = true
+		if frames := p.list(hello); frames[len(frames)-1].T != "close" {
+			t.Errorf("got %+v", frames)
+		}
+		if got := status(); got != http.StatusGone {
+			t.Errorf("after the kick: status %d, want %d", got, http.StatusGone)
+		}
+		p.list(hello)
+		if got := status(); got != http.StatusOK {
+			t.Errorf("after the next hello: status %d", got)
+		}
+	})
+}

@@ -101,7 +101,7 @@ func (s *sessions) open(f *clientFrame, user string, c *conn) (opening, error) {
 		old := known.conn
 		known.conn = c
 		s.back(known)
-		known.authorized(c.identity.Load())
+		known.authorized(c)
 		c.first = !known.poll
 		known.poll = c.poll
 		return opening{session: known, token: f.Token, old: old, resumed: true}, nil
@@ -112,7 +112,7 @@ func (s *sessions) open(f *clientFrame, user string, c *conn) (opening, error) {
 	c.first = true
 	newToken := rand.Text()
 	opened := &session{id: rand.Text(), user: user, token: sha256.Sum256([]byte(newToken)), conn: c, poll: c.poll, hello: f.N, inboxBytes: &s.inboxBytes}
-	opened.authorized(c.identity.Load())
+	opened.authorized(c)
 	s.keep(opened)
 	return opening{session: opened, token: newToken}, nil
 }
@@ -174,11 +174,14 @@ func (s *sessions) back(x *session) {
 	}
 }
 
-// authorized notes what a hello was allowed by. The caller holds the lock.
-func (s *session) authorized(by *Identity) {
+// authorized notes what the hello on a connection was allowed by. A login that
+// was kicked since is worth nothing already: revoke looked before the session had
+// it. The caller holds the lock.
+func (s *session) authorized(c *conn) {
 	s.login, s.until, s.revoked = "", time.Time{}, false
-	if by != nil {
+	if by := c.identity.Load(); by != nil {
 		s.login, s.until = by.Login, by.Until
+		s.revoked = by.Login != "" && c.hub.kicks.Load() != c.kicks
 	}
 }
 
