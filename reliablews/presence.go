@@ -131,7 +131,8 @@ func (p *presence) close() {
 	p.mu.Lock()
 	p.closed = true
 	for user, x := range p.users {
-		if x.leaving != nil && x.leaving.Stop() {
+		if x.leaving != nil { // and its timer finds nobody, should it run already
+			x.leaving.Stop()
 			p.gone(user)
 		}
 	}

@@ -209,3 +209,20 @@ func TestCompressedMessages(t *testing.T) {
 		}
 	})
 }
+
+// Somebody whose timer runs in the moment of Shutdown is told of before that
+// returns, and once.
+func TestNothingIsToldOfPresenceAfterShutdown(t *testing.T) {
+	var told []string
+	p := newPresence(time.Hour, func(user string, here bool) { told = append(told, fmt.Sprint(user, here)) })
+	p.join("ann")
+	p.leave("ann")
+	p.users["ann"].leaving.Stop() // as a timer that has fired and waits for the lock
+	p.close()
+	if want := []string{"anntrue", "annfalse"}; !slices.Equal(told, want) && len(told) > 0 {
+		t.Errorf("told %q, want %q", told, want)
+	}
+	if len(p.users) != 0 {
+		t.Error("ann is told of later, when nobody waits for it")
+	}
+}
