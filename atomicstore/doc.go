@@ -26,6 +26,20 @@
 //     closed before.
 //   - A change costs as much as the change, not as much as the state.
 //
+// # Not promised
+//
+//   - Nothing against a disk that says it has written and has not.
+//   - The state must fit into memory. A checkpoint writes its JSON piece by
+//     piece; only what a MarshalJSON makes is held as a whole. A state of large
+//     containers does better with MarshalJSONTo (encoding/json/v2).
+//   - One process at a time, on a local file system with flock (Unix).
+//   - Damage in the very last batch cannot be told from one that was cut off
+//     until a second after it, when another batch confirms it.
+//   - A segment of the log that is removed by hand, in the second after it was
+//     begun and a crash, is not missed: MANIFEST does not name it yet.
+//   - A data.json that is copied over the present one, byte for byte the same,
+//     changes nothing.
+//
 // # Backups
 //
 // With [Options.BackupDir], every data.json that is replaced stays as a backup:
@@ -48,20 +62,6 @@
 // and Verify say what the next Open does about it. [PlanRestore] says what a
 // restore would do. cmd/storectl puts all of them, and the restores, on the
 // command line.
-//
-// # Not promised
-//
-//   - Nothing against a disk that says it has written and has not.
-//   - The state must fit into memory. A checkpoint writes its JSON piece by
-//     piece; only what a MarshalJSON makes is held as a whole. A state of large
-//     containers does better with MarshalJSONTo (encoding/json/v2).
-//   - One process at a time, on a local file system with flock (Unix).
-//   - Damage in the very last batch cannot be told from one that was cut off
-//     until a second after it, when another batch confirms it.
-//   - A segment of the log that is removed by hand, in the second after it was
-//     begun and a crash, is not missed: MANIFEST does not name it yet.
-//   - A data.json that is copied over the present one, byte for byte the same,
-//     changes nothing.
 //
 // # On disk
 //
