@@ -157,7 +157,7 @@ type HubOptions struct {
 // Identity is who is at the other end of a connection.
 type Identity struct {
 	User   string   // "" for a stranger
-	Topics []string // the topics it may read; those it asks for besides are denied
+	Topics []string // the topics it may read; those it asks for besides are denied, its inbox never
 
 	// Login is what Kick finds a connection by, such as a login session. It
 	// never leaves the hub. Optional.
