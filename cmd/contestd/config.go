@@ -15,8 +15,8 @@ import (
 // variable is named, an environment variable; the flag wins.
 type config struct {
 	Port          int    `env:"PORT" default:"3000" help:"TCP port to listen on, on every interface. 0 lets the system choose."`
-	StateDir      string `env:"STATE_DIR" default:"./state" placeholder:"DIR" help:"Folder of the contest: data/, backups/ and uploads/ are made in it."`
-	AdminUser     string `env:"ADMIN_USER" default:"admin" placeholder:"NAME" help:"Name of the organiser."`
+	StateDir      string `env:"STATE_DIR" default:"./state" placeholder:"DIR" help:"Folder of the contest: data/, backups/ and uploads/ are made in it. Default: ./state."`
+	AdminUser     string `env:"ADMIN_USER" default:"admin" placeholder:"NAME" help:"Name of the organiser. Default: admin."`
 	AdminPassword string `env:"ADMIN_PASSWORD" placeholder:"TEXT" help:"Password of the organiser, at least 8 characters. Unset, one is made up at the first start and shown once. Prefer the variable: other users of the machine can read flags."`
 
 	CloudinaryURL       string `env:"CLOUDINARY_URL" name:"cloudinary-url" placeholder:"cloudinary://KEY:SECRET@CLOUD" help:"Account with Cloudinary that photos are mirrored to in the background. Unset, as the three below, there is no cloud and photos are kept here alone. Prefer the variable."`
