@@ -31,6 +31,10 @@ func main() {
 	dir := flag.String("dir", "chat-state", "`folder` of the room")
 	grace := flag.Duration("grace", 5*time.Second, "how long somebody may be without a connection and still be here")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "chat: what is %q? There are flags only; -help lists them.\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	if err := run(ctx, os.Stdout, *addr, *dir, *grace); err != nil {
 		fmt.Fprintln(os.Stderr, "chat:", err)
 		os.Exit(1)

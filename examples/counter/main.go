@@ -55,6 +55,10 @@ func main() {
 	every := flag.Duration("every", time.Second, "time between counts")
 	reset := flag.Bool("reset", false, "set the count to zero and exit")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "counter: what is %q? There are flags only; -help lists them.\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	if err := run(ctx, os.Stdout, *dir, *every, *reset); err != nil {
 		fmt.Fprintln(os.Stderr, "counter:", err)
 		os.Exit(1)

@@ -38,6 +38,10 @@ func main() {
 	addr := flag.String("addr", "localhost:8080", "`address` to serve")
 	dir := flag.String("dir", "photobox-state", "`folder` of the photos")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "photobox: what is %q? There are flags only; -help lists them.\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	if err := run(ctx, os.Stdout, *addr, *dir); err != nil {
 		fmt.Fprintln(os.Stderr, "photobox:", err)
 		os.Exit(1)

@@ -39,6 +39,10 @@ func main() {
 	addr := flag.String("addr", "localhost:8080", "`address` to serve")
 	every := flag.Duration("every", time.Second, "time between ticks")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "ticker: what is %q? There are flags only; -help lists them.\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	if err := run(ctx, os.Stdout, *addr, *every); err != nil {
 		fmt.Fprintln(os.Stderr, "ticker:", err)
 		os.Exit(1)
