@@ -15,13 +15,16 @@ var errPanicked = errors.New("panic")
 // with the stack: what one client or one topic asks for must not end the server
 // for all. The caller logs it, as any other error.
 func (h *Hub) contain(f func() error) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			h.counts.panics.Add(1)
-			err = fmt.Errorf("%w: %v\n%s", errPanicked, p, debug.Stack())
-		}
-	}()
+	defer h.contained(&err)
 	return f()
+}
+
+// contained is deferred by what calls such a function.
+func (h *Hub) contained(err *error) {
+	if p := recover(); p != nil {
+		h.counts.panics.Add(1)
+		*err = fmt.Errorf("%w: %v\n%s", errPanicked, p, debug.Stack())
+	}
 }
 
 // firstLine is an error without the stack of a panic.

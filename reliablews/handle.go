@@ -60,13 +60,17 @@ func (h *Hub) Handle(name string, f Handler) {
 func (h *Hub) receive(ctx context.Context, s *session, f *clientFrame) (frame []byte, err error) {
 	answers := s.ownAnswers(h.opts.Window)
 	select {
-	case answers.turn <- struct{}{}: // a new connection waits for what an old one is at
-		defer func() { <-answers.turn }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-h.ctx.Done():
-		return nil, h.ctx.Err()
+	case answers.turn <- struct{}{}: // nearly always, and cheaper than asking for three at once
+	default:
+		select {
+		case answers.turn <- struct{}{}: // a new connection waits for what an old one is at
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-h.ctx.Done():
+			return nil, h.ctx.Err()
+		}
 	}
+	defer func() { <-answers.turn }()
 	frame, known, old := answers.of(f.C).repeated(f.N)
 	if old {
 		return nil, errProtocol
@@ -88,14 +92,7 @@ func (h *Hub) answer(s *session, f *clientFrame) []byte {
 		return wireDone(f.N, nil, RefusedUnknown, "Nothing here handles that message.")
 	}
 	r := &Request{ID: f.C + "." + strconv.FormatUint(f.N, 10), Name: f.M, Data: f.D, Session: s.id, User: s.user}
-	var encoded []byte
-	err := h.contain(func() error {
-		result, err := handler(h.ctx, r)
-		if err == nil && result != nil {
-			encoded, err = encode(result) // which may call methods of the result
-		}
-		return err
-	})
+	encoded, err := h.call(handler, r)
 	var reply *ReplyError
 	if errors.As(err, &reply) {
 		return wireDone(f.N, nil, reply.Refused, reply.Text)
@@ -109,6 +106,16 @@ func (h *Hub) answer(s *session, f *clientFrame) []byte {
 		return wireDone(f.N, nil, RefusedInternal, "The server could not do that.")
 	}
 	return wireDone(f.N, encoded, "", "")
+}
+
+// call calls a handler and encodes its result, which may call methods of that.
+func (h *Hub) call(handler Handler, r *Request) (encoded []byte, err error) {
+	defer h.contained(&err)
+	result, err := handler(h.ctx, r)
+	if err != nil || result == nil {
+		return nil, err
+	}
+	return encode(result)
 }
 
 // wireDone is the answer to a message.

@@ -157,12 +157,19 @@ func (c *conn) gather(pieces [][]byte, pack *[]packing) (_ [][]byte, code int, r
 	if c.said {
 		c.control = nil // a snapshot, or an answer, that came too late
 	}
-	size := 0
-	for size < writeLimit && len(c.control) > 0 {
-		size += len(c.control[0])
-		pieces = append(pieces, c.control[0])
-		c.control[0] = nil
-		c.control = c.control[1:]
+	size, taken := 0, 0
+	for ; size < writeLimit && taken < len(c.control); taken++ {
+		size += len(c.control[taken])
+		pieces = append(pieces, c.control[taken])
+		c.control[taken] = nil
+	}
+	switch {
+	case taken < len(c.control):
+		c.control = c.control[taken:]
+	case cap(c.control) > 8:
+		c.control = nil
+	default:
+		c.control = c.control[:0] // room for the next answers
 	}
 	if c.room != nil {
 		close(c.room)
@@ -171,7 +178,6 @@ func (c *conn) gather(pieces [][]byte, pack *[]packing) (_ [][]byte, code int, r
 	if len(c.control) > 0 {
 		return pieces, 0, "" // what is behind may begin with it, as at a snapshot
 	}
-	c.control = nil
 	if c.code != 0 && (c.bye == nil || c.hasty) {
 		// The goodbye is out or is next, or there is none: nothing more of topics
 		// is for this client.
