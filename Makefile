@@ -28,12 +28,14 @@ vet: ## gofmt, go vet, staticcheck
 	$(GO) vet ./...
 	cd atomicstore/peerbench && $(GO) vet ./...
 	cd reliablews/peerbench && $(GO) vet ./...
+	cd uploads/peerbench && $(GO) vet ./...
 	$(STATICCHECK) ./...
 
 test-go: ## Go tests under the race detector, browser tests included
 	CGO_ENABLED=1 $(GO) test -race -timeout 30m ./...
 	cd atomicstore/peerbench && $(GO) test ./...
 	cd reliablews/peerbench && $(GO) test ./...
+	cd uploads/peerbench && $(GO) test ./...
 	$(GO) test -run '^(TestFiveThousandConnections|TestAWriteWithoutWaitingAllocatesNothing)$$' ./reliablews
 	$(GO) test -run '^TestMemoryStaysUnderTheCeiling$$' ./uploads
 	cd reliablews/internal/toxitest && CGO_ENABLED=1 $(GO) test -race .
@@ -79,10 +81,15 @@ bench-ws: ## reliablews against other WebSocket servers (ROUNDS=5, about 15 minu
 	cd reliablews/peerbench && $(GO) build -o peerbench.out . && ./peerbench.out -rounds $(ROUNDS) -out results; \
 		status=$$?; rm -f peerbench.out; exit $$status
 
-bench-uploads: ## photos a second, memory, and a comparison with the bare standard library, in uploads/numbers.txt
+bench-uploads: ## photos a second, memory, and a comparison with the bare standard library, in uploads/numbers.txt; with libvips where it is, in uploads/peerbench/results
 	$(GO) test -run '^$$' -bench 'Accept|Widths|BesideBare' -benchtime 5s -timeout 30m ./uploads > $(PHOTONUMBERS) || { cat $(PHOTONUMBERS); exit 1; }
 	$(GO) test -run '^$$' -bench PeakMemory -benchtime 1x ./uploads >> $(PHOTONUMBERS) || { cat $(PHOTONUMBERS); exit 1; }
 	@cat $(PHOTONUMBERS)
+	@if pkg-config --exists vips 2>/dev/null; then \
+		cd uploads/peerbench && CGO_ENABLED=1 $(GO) run -tags vips . -out results; \
+	else \
+		echo "libvips was left out: pkg-config does not find vips. uploads/peerbench/README.md says what to install."; \
+	fi
 
 run: ## the contest on http://localhost:3000
 	$(GO) run ./cmd/contestd
