@@ -10,7 +10,7 @@ var errNoVips error
 
 var peers = []peer{
 	ours,
-	{"bimg", "`Resize` with `Quality` and `StripMetadata`. It knows no sampling of colours, and libvips keeps them whole from quality 90 on: twice the samples. Of a photo that it turns it makes another JPEG, of quality 100, which it needs for smaller sizes only",
+	{"bimg", "`Resize` with `Quality` and `StripMetadata`. It knows no sampling of colours, and libvips keeps them whole from quality 90 on: twice the samples. Of a photo that it turns it makes another JPEG, of quality 100, which it needs for smaller sizes only. It fits the Huffman codes to each photo",
 		func(dir string) (store, error) { return vips(dir, resize) }},
 	{"libvips", "its C functions without bimg: `jpegload`, `autorot`, `jpegsave`; colours sampled as uploads has them, rows read as they are needed where nothing is to be turned",
 		func(dir string) (store, error) { return vips(dir, upright) }},
