@@ -36,14 +36,14 @@ func (b *bench) run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	photos, err := writePhotos(dir, b.sizes)
+	photos, err := writePhotos(dir, b.sizes, crowdPhotos)
 	if err != nil {
 		return err
 	}
 	for round := range b.rounds {
 		for _, s := range b.sizes {
 			for _, way := range ways {
-				t := task{Photo: photos[s.name+way.name], AtOnce: 1, Photos: 2, Length: b.length}
+				t := task{Photos: photos[s.name+way.name], AtOnce: 1, Length: b.length}
 				if err := b.turns(ctx, round, cell{size: s.name, way: way.name}, t); err != nil {
 					return err
 				}
@@ -54,7 +54,7 @@ func (b *bench) run(ctx context.Context) error {
 	side := ways[1].name
 	for round := range b.crowds {
 		for _, s := range b.sizes {
-			t := task{Photo: photos[s.name+side], AtOnce: crowdAtOnce, Photos: crowdPhotos}
+			t := task{Photos: photos[s.name+side], AtOnce: crowdAtOnce}
 			if err := b.turns(ctx, round, cell{size: s.name, way: side, crowd: true}, t); err != nil {
 				return err
 			}

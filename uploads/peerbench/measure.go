@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,10 +24,9 @@ const (
 // task is what a process of its own does with one peer.
 type task struct {
 	Peer   string
-	Photo  string        // path
-	AtOnce int           // photos
-	Photos int           // so many at least,
-	Length time.Duration // and for so long
+	Photos []string      // paths
+	AtOnce int           // 1: one of them again and again; otherwise each once
+	Length time.Duration // of 1 at once, and at least leastPhotos
 }
 
 // numbers is what it found.
@@ -37,6 +37,8 @@ type numbers struct {
 	Before    float64 // MB: the most memory before the first photo
 	Peak      float64 // MB: the most memory
 }
+
+const leastPhotos = 2
 
 const childVerb = "take"
 
@@ -106,9 +108,9 @@ func (t task) run() (n numbers, err error) {
 // cold caches. Neither does forgetting, so that each is stored anew.
 func (t task) inTurn(s store, n numbers) (numbers, error) {
 	var took, used time.Duration
-	for photos := -1; photos < t.Photos || took < t.Length; {
+	for photos := -1; photos < leastPhotos || took < t.Length; {
 		start, spent := time.Now(), cpu()
-		path, err := s.take(context.Background(), t.Photo)
+		path, err := s.take(context.Background(), t.Photos[0])
 		if err != nil {
 			return n, err
 		}
@@ -136,21 +138,34 @@ func (t task) crowd(s store, n numbers) (numbers, error) {
 	var next atomic.Int64
 	var wg sync.WaitGroup
 	failed := make([]error, t.AtOnce)
+	paths := make([]string, len(t.Photos))
 	start, spent := time.Now(), cpu()
 	for i := range t.AtOnce {
 		wg.Go(func() {
-			for next.Add(1) <= int64(t.Photos) && failed[i] == nil {
-				_, failed[i] = s.take(context.Background(), t.Photo)
+			for failed[i] == nil {
+				n := int(next.Add(1)) - 1
+				if n >= len(t.Photos) {
+					return
+				}
+				paths[n], failed[i] = s.take(context.Background(), t.Photos[n])
 			}
 		})
 	}
 	wg.Wait()
 	took, used := time.Since(start), cpu()-spent
-	n.PerSecond = float64(t.Photos) / took.Seconds()
-	n.CPU = float64(used.Microseconds()) / 1000 / float64(t.Photos)
+	n.PerSecond = float64(len(t.Photos)) / took.Seconds()
+	n.CPU = float64(used.Microseconds()) / 1000 / float64(len(t.Photos))
+	if err := errors.Join(failed...); err != nil {
+		return n, err
+	}
+	// Two that are one would be less work on the disk.
+	slices.Sort(paths)
+	if stored := len(slices.Compact(paths)); stored != len(t.Photos) {
+		return n, fmt.Errorf("%d photos were stored as %d", len(t.Photos), stored)
+	}
 	var err error
 	n.Peak, err = mostMemory()
-	return n, errors.Join(append(failed, err)...)
+	return n, err
 }
 
 // mostMemory returns the most memory that this process had, in MB, pages of

@@ -27,15 +27,15 @@ var small = size{"small", 160, 120}
 
 // A peer that does less than it should is worth no number.
 func TestEveryPeerStoresTheSamePhotoUprightAndClean(t *testing.T) {
-	photos, err := writePhotos(t.TempDir(), []size{small})
+	photos, err := writePhotos(t.TempDir(), []size{small}, 6)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range peers {
 		for _, way := range ways {
 			t.Run(p.name+"/"+way.name, func(t *testing.T) {
-				want := stored(t, ours, photos[small.name+way.name])
-				got := stored(t, p, photos[small.name+way.name])
+				want := stored(t, ours, photos[small.name+way.name][0])
+				got := stored(t, p, photos[small.name+way.name][0])
 				if bytes.Contains(got, []byte(camera)) || bytes.Contains(got, []byte("Exif")) {
 					t.Error("metadata is left")
 				}
@@ -103,13 +103,13 @@ func firstQuantiser(t *testing.T, photo []byte) []byte {
 }
 
 func TestMeasuringGivesEveryNumber(t *testing.T) {
-	photos, err := writePhotos(t.TempDir(), []size{small})
+	photos, err := writePhotos(t.TempDir(), []size{small}, 6)
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range peers {
 		for _, atOnce := range []int{1, 3} {
-			n, err := measureOnce(t.Context(), task{Peer: p.name, Photo: photos[small.name+ways[1].name], AtOnce: atOnce, Photos: 6})
+			n, err := measureOnce(t.Context(), task{Peer: p.name, Photos: photos[small.name+ways[1].name], AtOnce: atOnce})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -127,10 +127,22 @@ func TestPhotoThatIsNotTakenGivesNoNumber(t *testing.T) {
 	}
 	for _, p := range peers {
 		for _, atOnce := range []int{1, 3} {
-			if _, err := measureOnce(t.Context(), task{Peer: p.name, Photo: broken, AtOnce: atOnce, Photos: 3}); err == nil {
+			if _, err := measureOnce(t.Context(), task{Peer: p.name, Photos: []string{broken}, AtOnce: atOnce}); err == nil {
 				t.Errorf("%s, %d at once: it gave numbers", p.name, atOnce)
 			}
 		}
+	}
+}
+
+func TestCrowdThatStoresLessThanItTookGivesNoNumber(t *testing.T) {
+	photos, err := writePhotos(t.TempDir(), []size{small}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	twice := append(photos[small.name+ways[1].name], photos[small.name+ways[1].name]...)
+	_, err = measureOnce(t.Context(), task{Peer: nameOurs, Photos: twice, AtOnce: 2})
+	if err == nil || !strings.Contains(err.Error(), "2 photos were stored as 1") {
+		t.Errorf("got %v", err)
 	}
 }
 
@@ -177,7 +189,7 @@ func TestRunSaysWhatIsMissing(t *testing.T) {
 
 // Otherwise the second photo of each measurement would be no work.
 func TestForgottenPhotoIsStoredAnew(t *testing.T) {
-	photos, err := writePhotos(t.TempDir(), []size{small})
+	photos, err := writePhotos(t.TempDir(), []size{small}, 6)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +199,7 @@ func TestForgottenPhotoIsStoredAnew(t *testing.T) {
 	}
 	defer s.Close()
 	for range 2 {
-		path, err := s.take(t.Context(), photos[small.name+ways[0].name])
+		path, err := s.take(t.Context(), photos[small.name+ways[0].name][0])
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -77,20 +77,35 @@ func withEXIF(photo []byte, orientation uint16) []byte {
 	return append(append(b, e...), photo[2:]...)
 }
 
-// writePhotos makes a photo of each size and orientation, and returns their paths.
-func writePhotos(dir string, sizes []size) (map[string]string, error) {
-	paths := map[string]string{}
+// variant is the same photo with other pixels: the finest waves of brightness are
+// n steps stronger.
+func variant(photo []byte, n int) []byte {
+	b := bytes.Clone(photo)
+	at := bytes.Index(b, []byte{0xff, 0xdb}) // the table of quantisers, that of brightness first
+	b[at+5+63] += byte(n)
+	return b
+}
+
+// writePhotos makes so many photos of each size on their side, and one that is
+// upright, and returns their paths.
+func writePhotos(dir string, sizes []size, each int) (map[string][]string, error) {
+	paths := map[string][]string{}
 	for _, s := range sizes {
 		photo, err := scene(s.w, s.h)
 		if err != nil {
 			return nil, err
 		}
 		for _, way := range ways {
-			path := filepath.Join(dir, fmt.Sprintf("%s-%d.jpg", s.name, way.orientation))
-			if err := os.WriteFile(path, withEXIF(photo, way.orientation), 0o600); err != nil {
-				return nil, err
+			for i := range each {
+				if i > 0 && way.orientation == 1 {
+					break // they come in no crowd
+				}
+				path := filepath.Join(dir, fmt.Sprintf("%s-%d-%d.jpg", s.name, way.orientation, i))
+				if err := os.WriteFile(path, withEXIF(variant(photo, i), way.orientation), 0o600); err != nil {
+					return nil, err
+				}
+				paths[s.name+way.name] = append(paths[s.name+way.name], path)
 			}
-			paths[s.name+way.name] = path
 		}
 	}
 	return paths, nil
