@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	flags := flag.NewFlagSet("peerbench", flag.ExitOnError)
 	rounds := flags.Int("rounds", 3, "how often each peer takes photos one after the other")
 	crowds := flags.Int("crowds", 1, fmt.Sprintf("how often each peer takes %d photos, %d at once", crowdPhotos, crowdAtOnce))
-	length := flags.Duration("time", 300*time.Millisecond, "length of each measurement, and at least two photos")
+	length := flags.Duration("time", 300*time.Millisecond, "length of each measurement, and at least one photo")
 	only := flags.String("megapixels", "", "measure only these sizes, separated by commas: "+strings.Join(sizeNames(), ", "))
 	out := flags.String("out", "", "folder for the tables (default: none written)")
 	note := flags.String("note", "", "a sentence to put above the results, such as that they are provisional")

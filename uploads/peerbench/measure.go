@@ -26,7 +26,8 @@ type task struct {
 	Peer   string
 	Photos []string      // paths
 	AtOnce int           // 1: one of them again and again; otherwise each once
-	Length time.Duration // of 1 at once, and at least leastPhotos
+	Length time.Duration // of 1 at once, and at least one photo
+	Dir    string        // what is stored goes here
 }
 
 // numbers is what it found.
@@ -38,8 +39,6 @@ type numbers struct {
 	Peak      float64 // MB: the most memory
 }
 
-const leastPhotos = 2
-
 const childVerb = "take"
 
 // measureOnce does a task in a fresh process, so that nobody has the memory or
@@ -49,6 +48,10 @@ func measureOnce(ctx context.Context, t task) (n numbers, err error) {
 	if err != nil {
 		return n, err
 	}
+	if t.Dir, err = os.MkdirTemp("", "peerbench-"); err != nil {
+		return n, err
+	}
+	defer os.RemoveAll(t.Dir) // here: the process may be killed
 	in, err := json.Marshal(t)
 	if err != nil {
 		return n, err
@@ -85,12 +88,7 @@ func (t task) run() (n numbers, err error) {
 	if err != nil {
 		return n, err
 	}
-	dir, err := os.MkdirTemp("", "peerbench-")
-	if err != nil {
-		return n, err
-	}
-	defer os.RemoveAll(dir)
-	s, err := p.open(dir)
+	s, err := p.open(t.Dir)
 	if err != nil {
 		return n, err
 	}
@@ -108,7 +106,7 @@ func (t task) run() (n numbers, err error) {
 // cold caches. Neither does forgetting, so that each is stored anew.
 func (t task) inTurn(s store, n numbers) (numbers, error) {
 	var took, used time.Duration
-	for photos := -1; photos < leastPhotos || took < t.Length; {
+	for photos := -1; photos < 1 || took < t.Length; {
 		start, spent := time.Now(), cpu()
 		path, err := s.take(context.Background(), t.Photos[0])
 		if err != nil {
