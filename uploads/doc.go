@@ -53,7 +53,6 @@
 //	w400/<id>.jpg     made when first asked for, and remade when missing;
 //	w800/  w1600/     the same, wider
 //	deleted/<id>      a photo that was deleted on purpose, and when; for ever,
-//	                  unless a Syncer has it confirmed
 //	                  unless a Syncer has it confirmed; whoever puts the file of a
 //	                  photo back by hand removes this first, or OpenDir deletes it
 //	mirrored/<id>     what a Syncer knows of a photo at the remote
