@@ -336,22 +336,10 @@ func (c *conn) paced() error {
 		p = &c.session.pace
 	}
 	if wait := p.take(time.Now(), c.hub.opts.MaxFrameRate, c.hub.opts.MaxFrameBurst); wait > 0 {
-		return c.pause(wait)
+		c.hub.counts.throttled.Add(1)
+		return pause(c.ctx, wait)
 	}
 	return nil
-}
-
-// pause waits before the next frame of a client that sends too fast.
-func (c *conn) pause(wait time.Duration) error {
-	c.hub.counts.throttled.Add(1)
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-c.ctx.Done():
-		return c.ctx.Err()
-	}
 }
 
 // handle does what a frame behind the hello asks for, and returns the answer.

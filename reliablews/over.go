@@ -21,3 +21,15 @@ func (o over) Err() error {
 		return nil
 	}
 }
+
+// pause waits for some time, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

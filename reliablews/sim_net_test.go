@@ -283,7 +283,7 @@ func (n *simNet) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 			return nil, syscall.ETIMEDOUT
 		}
 	}
-	if err := away(ctx, there); err != nil {
+	if err := pause(ctx, there); err != nil {
 		return nil, err
 	}
 	n.mu.Lock()
@@ -303,23 +303,11 @@ func (n *simNet) dial(ctx context.Context, _, _ string) (net.Conn, error) {
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	if err := away(ctx, back); err != nil {
+	if err := pause(ctx, back); err != nil {
 		client.Close()
 		return nil, err
 	}
 	return client, nil
-}
-
-// away waits, unless a context ends first.
-func away(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }
 
 // open returns the lines that have not ended, and forgets the others.

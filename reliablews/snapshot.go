@@ -85,18 +85,6 @@ func (t *Topic) takeSnapshot(ctx context.Context) (*flight, error) {
 	}
 }
 
-// pause waits for some time, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
 // await counts those who wait for a snapshot.
 func (t *Topic) await(n int) {
 	t.mu.Lock()
